@@ -1,0 +1,31 @@
+# Everything a person or CI does here. `make run` and `make test` need only Python 3.11+, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test test-fast test-slow check install
+
+run: install ## install, fetch the default sources, run the lifecycle
+	$(BIN)/stemma ingest
+	$(BIN)/stemma run
+
+test: install ## everything but the long trials
+	$(BIN)/pytest -m "not slow"
+
+test-fast: install ## no service, under a minute
+	$(BIN)/pytest -m "not slow and not e2e"
+
+test-slow: install ## everything, long trials included
+	$(BIN)/pytest
+
+check: install ## linters and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml stemma.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	touch .venv/installed

@@ -1,0 +1,49 @@
+"""The numbers of training, of a base and of decoding, as params.yaml names them. Imports nothing heavy: planning reads them too."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval
+
+Positive = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+
+STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What the training loop needs; the same for pretraining and fine-tuning."""
+
+    __pydantic_config__ = STRICT
+
+    max_steps: Positive  # optimizer steps
+    batch_size: Positive  # blocks or examples in one forward pass
+    accumulation: Positive  # forward passes to a step
+    learning_rate: Annotated[float, Gt(0)]  # the peak
+    schedule: Literal["cosine", "linear", "constant"]
+    warmup_share: Share  # of max_steps
+    weight_decay: Annotated[float, Ge(0)]  # not on norms and biases
+    gradient_clip: Annotated[float, Gt(0)]  # global norm
+    evaluate_every: Positive  # steps; a checkpoint is sealed at each evaluation
+    patience: Positive  # evaluations without a lower validation loss before stopping
+    precision: Literal["bfloat16", "float32"]
+    compile: bool
+    seed: Annotated[int, Ge(0)]
+    num_threads: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How a generative model picks its next token."""
+
+    __pydantic_config__ = STRICT
+
+    max_new_tokens: Positive
+    strategy: Literal["greedy", "beam", "temperature", "top-k", "top-p", "min-p"]
+    num_beams: Positive
+    temperature: Annotated[float, Gt(0)]
+    top_k: Annotated[int, Ge(0)]
+    top_p: Share
+    min_p: Share
+    seed: Annotated[int, Ge(0)]

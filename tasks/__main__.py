@@ -1,0 +1,90 @@
+"""`python -m tasks STAGE[.VARIANT] PATH...`: run one stage as dvc.yaml says, and nothing besides.
+
+The only module that knows both a stage and its surroundings: it reads params.yaml, checks that the code fingerprint speaks of the installed
+libraries, hands the stage its paths and a Session, and writes the numbers it returns. It is deliberately outside every fingerprint.
+"""
+
+import argparse
+import inspect
+import json
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from model.errors import UserError
+from tasks import code as fingerprints
+from tasks import params, tracking
+from tasks.session import Session
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tasks", description=__doc__)
+    parser.add_argument("stage", help="a module of tasks/, with .VARIANT where dvc.yaml says @VARIANT")
+    parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("--code", type=Path, help="the fingerprint of the code that this stage can reach")
+    parser.add_argument("--metrics", type=Path, help="where the stage's numbers go")
+    options = parser.parse_args(arguments)
+    try:
+        run_stage(options.stage, options.paths, options.code, options.metrics)
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def run_stage(name: str, paths: list[Path], code: Path | None, metrics: Path | None) -> None:
+    """Run stage `name`; its metrics are written last, so that a file there means that everything else is there."""
+    if code is not None:
+        fingerprints.check_installed(code)
+    stage, _, variant = name.partition(".")
+    module = import_module(f"tasks.{stage}")
+    arguments: dict[str, Any] = {}
+    section: Any = {}
+    if hasattr(module, "Params"):
+        section = params.section(params.read(Path("params.yaml")), name)
+        arguments["params"] = params.build(module.Params, section, name)
+    if "variant" in inspect.signature(module.run).parameters:
+        arguments["variant"] = variant
+
+    key = os.environ.get("STEMMA_KEY", "by-hand")
+    label = name.replace(".", "@", 1)
+    curve = (
+        tracking.StageRun.open(Path.cwd(), label, key, os.environ.get("STEMMA_PARENT_RUN"), section) if "STEMMA_KEY" in os.environ else None
+    )
+    session = Session(
+        checkpoints=Path(".stemma/checkpoints", label, key),
+        log=curve.log if curve else lambda step, values: None,
+        progress=Progress(os.environ.get("STEMMA_PROGRESS")),
+    )
+    try:
+        numbers = module.run(*paths, **arguments, session=session)
+        if code is not None:
+            fingerprints.check_loaded(code)
+        if metrics is not None:
+            metrics.parent.mkdir(parents=True, exist_ok=True)
+            metrics.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    except BaseException:
+        if curve:
+            curve.fail()
+        raise
+    if curve:
+        curve.finish(numbers, paths[-1])
+
+
+class Progress:
+    """Writes how far the stage is, for whoever draws the bar; to nowhere when nobody asked."""
+
+    def __init__(self, file: str | None) -> None:
+        self.file = Path(file) if file else None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.file:
+            partial = self.file.with_suffix(".partial")
+            partial.write_text(json.dumps({"done": done, "total": total}), encoding="utf-8")
+            partial.replace(self.file)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
