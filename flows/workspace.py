@@ -1,0 +1,92 @@
+"""The workspace: who may touch it now, and the git and DVC facts of its content."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from ruamel.yaml import YAML
+
+from model.errors import UserError
+
+Say = Callable[[str], None]
+
+
+@contextmanager
+def lock(root: Path, say: Say | None = None) -> Iterator[None]:
+    """Hold the workspace for one short DVC operation; every DVC call of ours stands inside. Not reentrant.
+
+    Held for milliseconds to seconds, never while a stage runs. `say` is told when it has to be waited for.
+    """
+    with _held(root / ".stemma" / "locks" / "workspace", lambda: "another stemma command is using the workspace; waiting", say):
+        yield
+
+
+@contextmanager
+def lifecycle_lock(root: Path, say: Say | None = None) -> Iterator[None]:
+    """Hold the right to run the lifecycle: one `stemma run` at a time, the next one waits and says who runs."""
+    file = root / ".stemma" / "locks" / "lifecycle"
+    holder = file.with_suffix(".json")
+
+    def who() -> str:
+        try:
+            found = json.loads(holder.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):  # it has only just begun
+            return "another `stemma run` is at work; waiting for it to end"
+        return f"another `stemma run` (pid {found['pid']}, since {found['since']}) is at work; waiting for it to end"
+
+    with _held(file, who, say):
+        holder.write_text(json.dumps({"pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}), encoding="utf-8")
+        try:
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(file: Path, reason: Callable[[], str], say: Say | None) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(file)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        if say:
+            say(reason())
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def check(root: Path) -> None:
+    """Raise UserError unless `root` is a DVC project inside a git repository."""
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root}: no .dvc folder; run `dvc init` here, or clone the project again")
+    head_commit(root)
+
+
+def head_commit(root: Path) -> str | None:
+    """The commit of HEAD, or None in a repository without commits.
+
+    Raises:
+        UserError: `root` is not inside a git repository.
+    """
+    found = subprocess.run(["git", "rev-parse", "--verify", "--quiet", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return found.stdout.strip()
+    if found.returncode == 1 and not found.stderr:
+        return None
+    raise UserError(f"{root}: not a git repository ({found.stderr.strip()}); run `git init` here, or work in a clone")
+
+
+def data_version(root: Path) -> str | None:
+    """The content hash of `data/` as `data.dvc` has it, or None before the first ingest."""
+    file = root / "data.dvc"
+    if not file.exists():
+        return None
+    return str(YAML(typ="safe").load(file.read_text(encoding="utf-8"))["outs"][0]["md5"])
