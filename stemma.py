@@ -1,7 +1,7 @@
 """The `stemma` command: finds the project from the current folder and hands over to its own `flows/cli.py`.
 
-Only this file is installed. The packages `flows`, `tasks` and `model` stay in the project, so that one environment can drive several checkouts,
-each with its own code, and their plain names never shadow a user's packages.
+Only this file is installed. The packages `flows`, `tasks` and `model` stay in the project, so that one environment can drive several
+checkouts, each with its own code, and their plain names never shadow a user's packages.
 """
 
 import sys

@@ -1,0 +1,297 @@
+"""`stemma ...`: parses, calls, prints; no logic."""
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flows import environment
+from model.errors import UserError
+
+app = typer.Typer(
+    help="From text to registered language models: reproducible, cached, traceable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+data = typer.Typer(help="Data versions.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Set = Annotated[
+    list[str] | None, typer.Option("-S", "--set", metavar="KEY=VALUE", help="A number of params.yaml, such as finetune.qa.max_steps=50.")
+]
+Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base or gpu.")]
+
+console = Console()
+
+
+def main(root: Path) -> None:
+    """Run the command line on the project at `root`; a UserError is one line on stderr and exit code 1."""
+    environment.quiet(root)
+    try:
+        environment.record(root)
+        app(obj=root, prog_name="stemma")
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+@app.command()
+def plan(context: typer.Context, assignments: Set = None, profile: Profile = None, as_json: Json = False) -> None:
+    """What would run, and exactly why. Nothing is executed or written.
+
+    Example: `stemma plan -S finetune.sentiment.max_steps=50`
+    """
+    from flows import settings
+    from flows.plan import plan as planned
+
+    root: Path = context.obj
+    stages = planned(root, settings.read(root, assignments, profile))
+    if as_json:
+        return _json({"stages": [stage.to_json() for stage in stages]})
+    table = Table("stage", "state", "why", "expected seconds")
+    for stage in stages:
+        seconds = "" if stage.seconds is None or stage.state == "fresh" else f"{stage.seconds:.0f}"
+        table.add_row(stage.name, _coloured(stage.state), "\n".join(stage.reasons), seconds)
+    return console.print(table)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    only: Annotated[str | None, typer.Option(help="This stage, and what it needs.")] = None,
+    force: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing it depends on has changed.")] = None,
+    assignments: Set = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """One lifecycle: every stage that is not up to date, then the registry.
+
+    Example: `stemma run -S finetune.sentiment.max_steps=50`
+    """
+    from flows import lifecycle, settings
+
+    root: Path = context.obj
+    settings.write(root, assignments, profile)
+    result = lifecycle.run(root, only=only, force=force or [])
+    if as_json:
+        _json(result.to_json())
+    else:
+        _show_outcomes(result.stages)
+        _show_models(result.models)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+) -> None:
+    """Start the MLflow UI, the Prefect server and the schedule's runner on loopback.
+
+    Example: `stemma up`
+    """
+    from flows import services
+
+    services.up(context.obj, mlflow_port=mlflow_port, prefect_port=prefect_port)
+    _show_status(services.status(context.obj))
+
+
+@app.command()
+def down(context: typer.Context) -> None:
+    """Stop exactly what `up` started.
+
+    Example: `stemma down`
+    """
+    from flows import services
+
+    services.down(context.obj)
+    typer.echo("stopped")
+
+
+@app.command()
+def status(context: typer.Context, as_json: Json = False) -> None:
+    """The services, where they answer, and the schedule.
+
+    Example: `stemma status --json`
+    """
+    from flows import services
+
+    found = services.status(context.obj)
+    return _json(found) if as_json else _show_status(found)
+
+
+@app.command()
+def schedule(
+    context: typer.Context,
+    cron: Annotated[str | None, typer.Argument(help='When, as cron says it: "0 2 * * *".')] = None,
+    every: Annotated[str | None, typer.Option(help="Instead of cron: an interval, such as 15s, 30m or 6h.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of the cron line, such as Asia/Shanghai.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the schedule away.")] = False,
+) -> None:
+    """Run the lifecycle on a schedule; needs `stemma up` or a PREFECT_API_URL.
+
+    Example: `stemma schedule "0 2 * * *" --timezone Europe/Berlin`
+    """
+    from flows import schedule as schedules
+
+    typer.echo(schedules.schedule(context.obj, cron=cron, every=every, timezone=timezone, remove=remove))
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="Sources of sources.yaml; all but the optional ones if none.")] = None,
+) -> None:
+    """Take the sources of sources.yaml in as a new data version.
+
+    Example: `stemma ingest`
+    """
+    from flows import ingest as ingestion
+
+    typer.echo(ingestion.ingest(context.obj, names or []).summary())
+
+
+@data.command("log")
+def data_log(context: typer.Context, as_json: Json = False) -> None:
+    """The data versions, newest first.
+
+    Example: `stemma data log`
+    """
+    from flows.data_log import data_log as versions
+
+    found = versions(context.obj)
+    if as_json:
+        return _json([version.to_json() for version in found])
+    table = Table("data version", "date", "commit", "files", "size", "message")
+    for version in found:
+        table.add_row(
+            version.hash, version.date, version.commit[:10], str(version.num_files), f"{version.size / 1e6:.1f} MB", version.message
+        )
+    return console.print(table)
+
+
+@app.command()
+def models(context: typer.Context, as_json: Json = False) -> None:
+    """The registered models, their versions and aliases.
+
+    Example: `stemma models`
+    """
+    from flows import predict as predictions
+
+    found = predictions.models(context.obj)
+    return _json(found) if as_json else _show_models(found)
+
+
+@app.command()
+def predict(
+    context: typer.Context,
+    application: Annotated[str, typer.Argument(help="sentiment, translation, summarization, qa or srl.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Inputs, one an argument; column=value or JSON where an input has several columns.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Inputs from a .txt, .jsonl, .csv or .parquet file instead.")] = None,
+    output: Annotated[str, typer.Option("--format", help="table or jsonl.")] = "table",
+    version: Annotated[str, typer.Option(help="An alias or a version number.")] = "champion",
+) -> None:
+    """Use a registered model.
+
+    Example: `stemma predict sentiment "What a film!" "这家酒店很好"`
+    """
+    from flows import predict as predictions
+
+    rows = predictions.predict(context.obj, application, texts or [], file, version)
+    if output == "jsonl":
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    table = Table(*(rows[0] if rows else ["nothing to predict"]))
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print(table)
+
+
+@app.command()
+def generate(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(help="A pretrained decoder, by its key in params.yaml.")],
+    prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
+    strategy: Annotated[str, typer.Option(help="greedy, beam, temperature, top-k, top-p or min-p.")] = "greedy",
+    max_new_tokens: Annotated[int, typer.Option(min=1)] = 64,
+    num_beams: Annotated[int, typer.Option(min=1)] = 4,
+    temperature: Annotated[float, typer.Option()] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0)] = 40,
+    top_p: Annotated[float, typer.Option(min=0, max=1)] = 0.9,
+    min_p: Annotated[float, typer.Option(min=0, max=1)] = 0.05,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+) -> None:
+    """Let a base write on, token by token.
+
+    Example: `stemma generate decoder "The state of the Union" --strategy top-p --top-p 0.9`
+    """
+    from flows import predict as predictions
+    from model.params import Decoding
+
+    decoding = Decoding(
+        max_new_tokens=max_new_tokens,
+        strategy=strategy,
+        num_beams=num_beams,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        seed=seed,
+    )
+    typer.echo(prompt, nl=False)
+    for piece in predictions.generate(context.obj, base, prompt, decoding):
+        typer.echo(piece, nl=False)
+    typer.echo()
+
+
+def _json(document: Any) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def _coloured(word: str) -> str:
+    colours = {
+        "fresh": "green",
+        "unchanged": "green",
+        "ran": "cyan",
+        "restored": "blue",
+        "restorable": "blue",
+        "stale": "yellow",
+        "failed": "red",
+    }
+    return f"[{colours.get(word, 'white')}]{word}[/]"
+
+
+def _show_outcomes(stages: Sequence[dict[str, Any]]) -> None:
+    table = Table("stage", "outcome", "why", "seconds")
+    for stage in stages:
+        table.add_row(stage["name"], _coloured(stage["outcome"]), "\n".join(stage["reasons"]), f"{stage['seconds']:.1f}")
+    console.print(table)
+
+
+def _show_models(found: Sequence[dict[str, Any]]) -> None:
+    table = Table("model", "version", "alias", "metric", "baseline", "verdict")
+    for model in found:
+        table.add_row(model["name"], str(model["version"]), ", ".join(model["aliases"]), str(model["metrics"]))
+    console.print(table)
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    table = Table(show_header=False)
+    for name, value in found.items():
+        table.add_row(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    console.print(table)

@@ -1,0 +1,126 @@
+"""params.yaml as the verbs see it: every key checked before anything runs; `-S` and `--profile` written with the comments kept."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from model.errors import UserError
+from model.params import STRICT, Positive
+from tasks import params
+
+STAGE = re.compile(r"python -m tasks (\w+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Section `run`: what concerns the lifecycle as a whole and changes no result."""
+
+    __pydantic_config__ = STRICT
+
+    parallel_stages: Positive  # stages at once
+
+
+def read(root: Path, assignments: Sequence[str] | None = None, profile: str | None = None) -> dict[str, Any]:
+    """The checked sections of params.yaml, with what `-S` and `--profile` would change; nothing is saved."""
+    if not assignments and profile is None:
+        sections = params.read(root / "params.yaml")
+        check(root, sections)
+        return sections
+    return YAML(typ="safe").load(change(root, assignments or (), profile))
+
+
+def write(root: Path, assignments: Sequence[str] | None = None, profile: str | None = None) -> None:
+    """Check params.yaml; with `-S` or `--profile`, write their numbers into it first."""
+    if not assignments and profile is None:
+        check(root, params.read(root / "params.yaml"))
+        return
+    text = change(root, assignments or (), profile)
+    partial = root / "params.yaml.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(root / "params.yaml")
+
+
+def change(root: Path, assignments: Sequence[str] = (), profile: str | None = None) -> str:
+    """The text of params.yaml with a profile and then the assignments (`finetune.sentiment.max_steps=50`) written in; nothing is saved.
+
+    Raises:
+        UserError: no such profile or key, or the result does not pass `check`.
+    """
+    yaml = YAML()
+    yaml.width = 10_000
+    document = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
+    if profile is not None:
+        _overlay(document, params.read(_profile(root, profile)), "")
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UserError(f"-S {assignment}: no value; write it as key=value, such as run.parallel_stages=1")
+        _assign(document, name.strip(), YAML(typ="safe").load(value))
+    text = StringIO()
+    yaml.dump(document, text)
+    check(root, YAML(typ="safe").load(text.getvalue()))
+    return text.getvalue()
+
+
+def check(root: Path, sections: dict[str, Any]) -> None:
+    """Build the Params of every stage of dvc.yaml.
+
+    Raises:
+        UserError: a key is unknown, missing, of the wrong type or out of range, or no stage reads a section.
+    """
+    graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    read = {"run", "ingest"}
+    for stage, stanza in graph.items():
+        for name, section in _sections(stage, stanza, sections, read):
+            kind = getattr(import_module(f"tasks.{name.partition('.')[0]}"), "Params", None)
+            if kind is not None:
+                params.build(kind, section, name)
+    params.build(Run, params.select(sections, "run"), "run")
+    for unknown in sorted(set(sections) - read):
+        raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
+
+
+def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any], read: set[str]) -> Iterator[tuple[str, Any]]:
+    """Each (name, section) that `stage` will be run with; notes in `read` which top-level sections it uses."""
+    body = stanza.get("do", stanza)
+    read.update(re.findall(r"\$\{(\w+)", str(stanza)))
+    read.update(str(entry).partition(".")[0] for entry in body.get("params", []))
+    command = STAGE.match(body["cmd"])
+    if command and body.get("params"):
+        if "foreach" in stanza and f"{stage}.${{key}}" in str(body["params"]):
+            keys = [f"{stage}.{key}" for key in params.select(sections, stage)]
+        else:
+            keys = [stage]
+        for name in keys:
+            yield name, params.section(sections, name)
+
+
+def _profile(root: Path, name: str) -> Path:
+    file = root / "profiles" / f"{name}.yaml"
+    if not file.is_file():
+        known = ", ".join(sorted(other.stem for other in file.parent.glob("*.yaml")))
+        raise UserError(f"--profile {name}: no such profile; there is {known}")
+    return file
+
+
+def _overlay(document: Any, values: dict[str, Any], above: str) -> None:
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            _overlay(document[key], value, f"{name}.")
+        else:
+            document[key] = value
+
+
+def _assign(document: Any, name: str, value: Any) -> None:
+    params.select(document, name)
+    *above, last = name.split(".")
+    for key in above:
+        document = document[key]
+    document[last] = value

@@ -1,0 +1,101 @@
+"""params.yaml through the verbs: every wrong key is one line, and what is written keeps its comments."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from flows import settings
+from model.errors import UserError
+from tasks import params
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(PROJECT / name, tmp_path)
+    shutil.copytree(PROJECT / "profiles", tmp_path / "profiles")
+    return tmp_path
+
+
+def edit(root, old, new):
+    file = root / "params.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_the_shipped_numbers_pass(root):
+    settings.write(root)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  parallel_stages: 2", "  paralel_stages: 2", r"^params.yaml: run.paralel_stages: unknown key; "),
+        ("  weight_decay: 0.01 ", "  # ", r"^params.yaml: pretrain.encoder.weight_decay: missing; "),
+        ("  gradient_clip: 1.0", "  gradient_clip: much", r"^params.yaml: pretrain.encoder.gradient_clip: .* got 'much'; "),
+        ("  gradient_clip: 1.0", "  gradient_clip: 0", r"^params.yaml: pretrain.encoder.gradient_clip: .* greater than 0, got 0; "),
+        ("evaluate:\n", "evaluation:\n", r"^params.yaml: evaluate: no such key; "),
+        ("run:\n", "extra: 1\nrun:\n", r"^params.yaml: extra: unknown section; "),
+        ("run:\n", "run: [\n", r"^.*params.yaml: not valid YAML"),
+    ],
+)
+def test_a_wrong_key_is_one_line_that_names_it(root, old, new, message):
+    edit(root, old, new)
+    with pytest.raises(UserError, match=message) as error:
+        settings.write(root)
+    assert "\n" not in str(error.value)
+
+
+def test_an_assignment_changes_its_number_and_no_other_line(root):
+    before = (root / "params.yaml").read_text(encoding="utf-8").splitlines()
+    settings.write(root, ["pretrain.decoder.max_steps=7"])
+    after = (root / "params.yaml").read_text(encoding="utf-8").splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert len(changed) == 1
+    assert "max_steps: 7" in changed[0][1]
+    assert params.read(root / "params.yaml")["pretrain"]["decoder"]["max_steps"] == 7
+
+
+def test_an_assignment_is_only_shown_by_read(root):
+    before = (root / "params.yaml").read_bytes()
+    assert settings.read(root, ["run.parallel_stages=9"])["run"]["parallel_stages"] == 9
+    assert (root / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("finetune.sentimant.max_steps=1", r"^params.yaml: finetune.sentimant: no such key; there is sentiment, "),
+        ("finetune.sentiment.max_steps", r"no value; write it as key=value"),
+        ("finetune.sentiment.max_steps=none", r"^params.yaml: finetune.sentiment.max_steps: .* got 'none'"),
+    ],
+)
+def test_a_wrong_assignment_changes_nothing(root, assignment, message):
+    before = (root / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match=message):
+        settings.write(root, [assignment])
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_the_default_numbers_are_the_nano_profile(root):
+    before = (root / "params.yaml").read_bytes()
+    settings.write(root, profile="nano")
+    assert (root / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("profile", ["base", "gpu"])
+def test_a_profile_and_back_to_nano_leaves_the_file_as_it_was(root, profile):
+    before = (root / "params.yaml").read_bytes()
+    settings.write(root, profile=profile)
+    assert (root / "params.yaml").read_bytes() != before
+    settings.write(root, profile="nano")
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_an_unknown_profile_names_those_there_are(root):
+    with pytest.raises(UserError, match="no such profile; there is base, gpu, nano"):
+        settings.write(root, profile="pico")
