@@ -1,0 +1,147 @@
+"""Commands as process groups of their own, on a leash: nothing of ours outlives us, and what did is found and ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+LEASH = Path(__file__).with_name("leash.py")
+_alive: set["Group"] = set()
+_lock = threading.Lock()
+
+
+class Group:
+    """A running command and everything below it, recorded in `.stemma/processes/` while it lives."""
+
+    def __init__(self, root: Path, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+        """Start `command` in `root`, its output to `log`, with `variables` besides our own environment."""
+        self.name, self.log = name, log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(LEASH), *command],
+                cwd=root,
+                env=os.environ | variables,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        self._record = _folder(root) / f"{self.pid}.json"
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        content = {"name": name, "pid": self.pid, "started": psutil.Process(self.pid).create_time()}
+        partial = self._record.with_suffix(".partial")
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(self._record)
+        with _lock:
+            _alive.add(self)
+
+    def wait(self) -> int:
+        """The exit code, once the command has ended by itself or by `kill`; what it left behind in its group is ended too."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # the pid stays ours until it is reaped below
+        with _lock:
+            _alive.discard(self)
+        _kill(self.pid)
+        code = self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
+        return code
+
+    def forget(self) -> None:
+        """Remove the record; the caller says when, so that whoever looks does not take a stage being committed for a stage at rest."""
+        self._record.unlink(missing_ok=True)
+
+    def ended(self) -> bool:
+        """Whether the command has ended."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+
+    def kill(self) -> None:
+        """End the whole group at once."""
+        _kill(self.pid)
+
+
+def shell(command: str | Sequence[str]) -> list[str]:
+    """What runs a stage's command as DVC would: each line on its own, up to the first that fails."""
+    lines = command.splitlines() if isinstance(command, str) else list(command)
+    return ["/bin/sh", "-c", lines[0] if len(lines) == 1 else " && ".join(f"(\n{line}\n)" for line in lines)]
+
+
+def kill_all() -> None:
+    """End every group that this process has started."""
+    with _lock:
+        groups = list(_alive)
+    for group in groups:
+        group.kill()
+
+
+def running(root: Path) -> set[str]:
+    """Names of the recorded groups that are alive, whoever started them."""
+    return {record["name"] for record in _records(root) if _members(record)}
+
+
+def end_leftovers(root: Path) -> list[str]:
+    """End every recorded group that is still alive and forget it; the names of those. Only for the holder of the lifecycle lock."""
+    ended = []
+    for record in _records(root):
+        if _members(record):
+            _kill(record["pid"])
+            ended.append(record["name"])
+        (_folder(root) / f"{record['pid']}.json").unlink(missing_ok=True)
+    return ended
+
+
+def tail(log: Path, lines: int = 20) -> list[str]:
+    """The last lines of a log."""
+    if not log.exists():
+        return []
+    with log.open(encoding="utf-8", errors="replace") as file:
+        return [line.rstrip() for line in deque(file, lines)]
+
+
+def _folder(root: Path) -> Path:
+    return root / ".stemma" / "processes"
+
+
+def _records(root: Path) -> list[dict]:
+    records = []
+    for file in sorted(_folder(root).glob("*.json")):
+        try:
+            records.append(json.loads(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:  # it has just ended
+            continue
+    return records
+
+
+def _members(record: dict) -> list[int]:
+    """Living processes of a recorded group; none if its id has gone to somebody else since."""
+    try:
+        leader = psutil.Process(record["pid"])
+        if abs(leader.create_time() - record["started"]) > 2:  # seconds: the clock may have been set
+            return []
+        if leader.status() != psutil.STATUS_ZOMBIE:
+            return [leader.pid]
+    except psutil.NoSuchProcess:
+        pass
+    return [pid for pid in psutil.pids() if _group(pid) == record["pid"]]
+
+
+def _group(pid: int) -> int | None:
+    try:
+        alive = psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return os.getpgid(pid) if alive else None
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None
+
+
+def _kill(group: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
