@@ -1,0 +1,48 @@
+"""A base's checkpoint with the head of an application on it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, PreTrainedModel
+
+from .errors import UserError
+
+DROPOUTS = (  # what the architectures call it
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "classifier_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+)
+
+
+def open_head(auto: Any, folder: Path, dropout: float, **settings: Any) -> PreTrainedModel:
+    """The model of `folder` as `auto` (an `AutoModelFor...`) makes it, in float32; a head it lacks is drawn from torch's seed.
+
+    Raises:
+        UserError: the folder has no checkpoint.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no checkpoint there (config.json is missing); run the stage that makes it")
+    config = AutoConfig.from_pretrained(folder)
+    for name in DROPOUTS:
+        if hasattr(config, name):
+            setattr(config, name, dropout)
+    for name, value in settings.items():
+        setattr(config, name, value)
+    return auto.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="sdpa")
+
+
+def names_of(labels: list[str]) -> dict[str, Any]:
+    """The settings of a head with one output a label."""
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}
+
+
+def labels_of(model: PreTrainedModel) -> list[str]:
+    """The labels of a model's outputs, in their order."""
+    return [model.config.id2label[index] for index in range(model.config.num_labels)]

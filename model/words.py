@@ -1,0 +1,23 @@
+"""Words and sentences of a text in any language: metrics and baselines count in them."""
+
+import re
+
+# Han, kana and Hangul are written without spaces between words: each character counts as one.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003134f"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+|(?<=[。！？])(?![。！？”’」）])|(?<=[。！？][”’」）])|\n+")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case runs of letters and digits; a Chinese, Japanese or Korean character is a word of its own."""
+    return _WORD.findall(text.lower())
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`, without the space around them; none of them is empty."""
+    return [sentence for piece in _SENTENCE_END.split(text) if (sentence := piece.strip())]
+
+
+def unspaced(text: str) -> bool:
+    """Whether `text` begins with a character of a script written without spaces."""
+    return re.match(f"[{_UNSPACED}]", text) is not None
