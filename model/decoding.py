@@ -100,7 +100,7 @@ def _steps(
     generators = [_generator(decoding.seed, place, model.device) for place in places]
     cache = DynamicCache(config=model.config)
     for _ in range(max(limits)):
-        outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=1)
         scores = processors(ids, outputs.logits[:, -1].float())
         ids = _choose(scores, decoding, generators)
         yield ids[:, 0].tolist()

@@ -14,6 +14,7 @@ from .vocabulary import IGNORED
 
 Feature = Mapping[str, Any]  # `input_ids` and what else the model's loss reads: a list as long, or a number
 
+PLAIN = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
 MULTIPLE = 16  # tokens: few shapes of batches, so that a compiled model is compiled a few times only
 
 
@@ -39,8 +40,8 @@ class Special:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, without special ones."""
-    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+    """The tokens of each text, without special ones: "[SEP]" in a text is text."""
+    return tokenizer(list(texts), **PLAIN)["input_ids"] if texts else []
 
 
 def padded(features: Sequence[Feature], pad: int) -> dict[str, Tensor]:
@@ -62,7 +63,7 @@ def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
     return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
 
 
-def like_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Callable[[int], list[int]]:
+def in_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Callable[[int], list[int]]:
     """Indices of the i-th training batch, a pure function of i: each epoch has an order of its own, drawn from `seed`.
 
     Batches are of like length within stretches of fifty, which are mixed again.

@@ -172,12 +172,12 @@ class _Window:
 
 def _windows(rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", context: int) -> Iterator[list[_Window]]:
     """The windows of each row, half a stretch apart."""
-    from ..features import Special, token_ids
+    from ..features import PLAIN, Special, token_ids
 
     special = Special.of(tokenizer)
     questions = token_ids(tokenizer, [row["question"] for row in rows])
     for row, question in zip(rows, questions, strict=True):
-        passage = tokenizer(row["context"], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        passage = tokenizer(row["context"], **PLAIN, return_offsets_mapping=True)
         head = [special.first, *question[: context // 3], special.separator]
         size = context - len(head) - 1
         ids, offsets = passage["input_ids"], [tuple(pair) for pair in passage["offset_mapping"]]

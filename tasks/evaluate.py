@@ -1,0 +1,155 @@
+"""A fine-tuned checkpoint and a test split in; its metrics with intervals beside its baselines, every prediction, and a plot out."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Gt, Lt
+
+from model import applications
+from model.applications import Application, Row
+from model.params import STRICT, Decoding, Positive
+from tasks import examples
+from tasks.session import Session
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from model.bootstrap import Interval
+
+Predictions = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Decoding):
+    """How much is evaluated, how text is generated, and how the intervals are made."""
+
+    __pydantic_config__ = STRICT
+
+    max_examples: Positive  # of the test split, by the hash of the example
+    batch_size: Positive
+    resamples: Annotated[int, Ge(100)]  # of the bootstrap
+    confidence: Annotated[float, Gt(0.5), Lt(1)]
+    num_threads: Positive
+
+
+@dataclass(frozen=True)
+class Score:
+    """How the model or a baseline did: sufficient statistics of each row, metrics with intervals, each metric on each resample."""
+
+    statistics: "np.ndarray"
+    metrics: "dict[str, Interval]"
+    samples: "dict[str, np.ndarray]"
+
+
+def run(checkpoint: Path, splits: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
+    """Evaluate `checkpoint` on `splits/test.parquet`; write `evaluation.json`, `predictions.parquet` and `plot.png` to `out`."""
+    from threadpoolctl import threadpool_limits
+
+    from tasks.plots import draw
+
+    application = applications.load(variant)
+    rows = examples.by_hash(examples.read(splits / "test.parquet", application.SCHEMA), params.max_examples)
+    predictions = predict(application, checkpoint, rows, params, session)
+    with threadpool_limits(params.num_threads):
+        guesses = application.baselines(examples.read(splits / "train.parquet", application.SCHEMA), rows)
+    model = score(application, rows, predictions, params)
+    baselines = {name: score(application, rows, guess, params) for name, guess in guesses.items()}
+    report = _report(application, variant, rows, model, baselines, params) | provenance(splits)
+    row_scores = [application.metrics(row)[application.METRIC] for row in model.statistics]
+
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / "evaluation.json").write_text(json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_predictions(out / "predictions.parquet", application, rows, predictions, row_scores)
+    draw(out / "plot.png", report, rows, predictions, row_scores)
+    return _numbers(report)
+
+
+def predict(application: Application, checkpoint: Path, rows: Sequence[Row], params: Params, session: Session) -> list[dict[str, Any]]:
+    """What the model of `checkpoint` says to each row, a few batches at a time."""
+    import torch
+    from transformers import AutoTokenizer
+
+    torch.set_num_threads(params.num_threads)
+    facts = json.loads((checkpoint / "application.json").read_text(encoding="utf-8"))
+    model = application.open_model(checkpoint, facts["labels"], dropout=0.0)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    predictions: list[dict[str, Any]] = []
+    for start in range(0, len(rows), 2 * params.batch_size):
+        inputs = [{name: row[name] for name in application.INPUTS} for row in rows[start : start + 2 * params.batch_size]]
+        decoding = replace(params, seed=params.seed + start)
+        predictions += application.predict(model, tokenizer, inputs, facts["context"], params.batch_size, decoding)
+        session.progress(len(predictions), len(rows))
+    return predictions
+
+
+def score(application: Application, rows: Sequence[Row], predictions: Predictions, params: Params) -> Score:
+    """Metrics of predictions, with bootstrap intervals; every call draws the same rows, so that two scores can be compared in pairs."""
+    from model.bootstrap import intervals, resampled
+
+    statistics = application.statistics(rows, predictions)
+    samples = resampled(statistics, application.metrics, params.resamples, params.seed)
+    return Score(statistics, intervals(statistics, application.metrics, samples, params.confidence), samples)
+
+
+def provenance(splits: Path) -> dict[str, Any]:
+    """Whether the rows are of our own making (`synthetic`), and their sources, as the stage prepare knows it."""
+    file = splits / "sources.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return {"synthetic": bool(known.get("synthetic", False)), "sources": known.get("sources", [])}
+
+
+def _report(
+    application: Application, variant: str, rows: Sequence[Row], model: Score, baselines: Mapping[str, Score], params: Params
+) -> dict[str, Any]:
+    from model.bootstrap import p_value
+
+    metric = application.METRIC
+    comparisons = {}
+    for name, baseline in baselines.items():
+        p = p_value(model.samples[metric], baseline.samples[metric])
+        difference = model.metrics[metric].value - baseline.metrics[metric].value
+        comparisons[name] = {"difference": difference, "p_value": p, "beats": difference > 0 and p < 1 - params.confidence}
+    first = next(iter(baselines))
+    lines = "".join(examples.canonical(row) + "\n" for row in rows)
+    return {
+        "application": variant,
+        "num_examples": len(rows),
+        "evaluation_hash": hashlib.sha256(lines.encode()).hexdigest(),
+        "metric": metric,
+        "metrics": {name: asdict(interval) for name, interval in model.metrics.items()},
+        "baseline": {name: {key: asdict(interval) for key, interval in score.metrics.items()} for name, score in baselines.items()},
+        "comparison": comparisons,
+        "first_baseline": first,
+        "beats_baseline": comparisons[first]["beats"],
+        "p_value": comparisons[first]["p_value"],
+        "confidence": params.confidence,
+        "resamples": params.resamples,
+    }
+
+
+def _write_predictions(
+    file: Path, application: Application, rows: Sequence[Row], predictions: Predictions, scores: Sequence[float]
+) -> None:
+    """The rows, what was `predicted_...` for each, and its `score`: the metric on that row alone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_pylist(list(rows), schema=application.SCHEMA)
+    for name in predictions[0]:
+        table = table.append_column(f"predicted_{name}", pa.array([prediction[name] for prediction in predictions]))
+    pq.write_table(table.append_column("score", pa.array(scores, pa.float64())), file, compression="zstd")
+
+
+def _numbers(report: Mapping[str, Any]) -> dict[str, float]:
+    metric, first = report["metric"], report["first_baseline"]
+    numbers = {"num_examples": report["num_examples"], "p_value": report["p_value"], "beats_baseline": float(report["beats_baseline"])}
+    for name, interval in report["metrics"].items():
+        numbers |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
+    return numbers | {f"baseline_{metric}": report["baseline"][first][metric]["value"]}

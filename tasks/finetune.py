@@ -1,0 +1,107 @@
+"""A base and an application's train and validation splits in; a checkpoint with the application's head, best on validation, out."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Interval, MultipleOf
+
+from model import applications
+from model.applications import Row
+from model.errors import UserError
+from model.params import STRICT, Positive, Training
+from tasks import examples
+from tasks.session import Session
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from model.features import Feature
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(Training):
+    """The numbers of one fine-tuning."""
+
+    __pydantic_config__ = STRICT
+
+    base: str  # of pretrain; dvc.yaml makes it the first path
+    context: Annotated[int, Ge(32), MultipleOf(16)]  # tokens of the longest example
+    dropout: Annotated[float, Interval(ge=0, lt=1)]
+    label_smoothing: Annotated[float, Interval(ge=0, lt=1)]  # while training; the validation loss has none
+    max_validation_examples: Positive  # by the hash of the example
+
+
+def run(base: Path, splits: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
+    """Fine-tune `base` on `splits/{train,validation}.parquet` for application `variant`; write the checkpoint and its history to `out`."""
+    import torch
+    from transformers import AutoTokenizer
+
+    from model.features import Special, blocks, by_length, in_batches, padded
+    from model.losses import head_loss, language_loss, mean_loss
+    from model.training import train
+
+    application = applications.load(variant)
+    rows = examples.read(splits / "train.parquet", application.SCHEMA)
+    held_out = examples.by_hash(examples.read(splits / "validation.parquet", application.SCHEMA), params.max_validation_examples)
+    torch.set_num_threads(params.num_threads)
+    torch.manual_seed(params.seed)  # the head's first weights
+    labels = application.labels(rows)
+    model = application.open_model(base, labels, params.dropout)
+    _check_context(params.context, model, variant)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    pad = Special.of(tokenizer).pad
+
+    def encode(split: str, rows: Sequence[Row]) -> "Sequence[Feature]":
+        features = application.encode(rows, tokenizer, params.context, labels)
+        if not features:
+            raise UserError(f"{splits / split}.parquet: no row fits {params.context} tokens; raise finetune.{variant}.context")
+        return blocks(features, params.context, pad) if model.can_generate() else features
+
+    train_features, validation_features = encode("train", rows), encode("validation", held_out)
+    order = in_batches(_lengths(train_features), params.batch_size, params.seed)
+    validation = [
+        padded([validation_features[at] for at in indices], pad) for indices in by_length(_lengths(validation_features), params.batch_size)
+    ]
+    loss = language_loss if model.can_generate() else head_loss
+    history = train(
+        model,
+        batch=lambda index: padded([train_features[at] for at in order(index)], pad),
+        validate=lambda model: {"validation_loss": mean_loss(model, validation, loss)},
+        loss=partial(loss, label_smoothing=params.label_smoothing),
+        params=params,
+        checkpoints=session.checkpoints,
+        log=session.log,
+        progress=session.progress,
+    )
+    shutil.rmtree(out, ignore_errors=True)
+    model.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    facts = {"application": variant, "context": params.context, "labels": labels}
+    (out / "application.json").write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "history.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history), encoding="utf-8")
+    best = min((entry for entry in history if "validation_loss" in entry), key=lambda entry: entry["validation_loss"])
+    return {
+        "first_train_loss": history[0]["loss"],
+        "last_train_loss": history[-1]["loss"],
+        "validation_loss": best["validation_loss"],
+        "best_step": best["step"],
+        "num_steps": history[-1]["step"],
+        "num_examples": len(rows),
+        "num_validation_examples": len(held_out),
+        "num_parameters": model.num_parameters(),
+    }
+
+
+def _check_context(context: int, model: "PreTrainedModel", variant: str) -> None:
+    positions = model.config.max_position_embeddings
+    if context > positions:
+        raise UserError(f"params.yaml: finetune.{variant}.context: {context} tokens, and the base has {positions} positions; lower it")
+
+
+def _lengths(features: "Sequence[Feature]") -> list[int]:
+    return [len(feature["input_ids"]) for feature in features]
