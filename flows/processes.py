@@ -13,17 +13,45 @@ from pathlib import Path
 
 import psutil
 
+from model.errors import UserError
+
 LEASH = Path(__file__).with_name("leash.py")
-_alive: set["Group"] = set()
-_lock = threading.Lock()
+
+
+class Pack:
+    """The groups that one owner has started, to be ended together; after that it starts no more."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._groups: list[Group] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> "Group":
+        """Run `command` in the project with `variables` besides our own environment, its output to `log`.
+
+        Raises:
+            UserError: the pack has been ended, so whoever asks is to stop too.
+        """
+        with self._lock:
+            if self._closed:
+                raise UserError(f"{name}: stopped before it began; `stemma run` goes on")
+            group = Group(self.root, name, command, variables, log)
+            self._groups.append(group)
+            return group
+
+    def kill(self) -> None:
+        """End every group at once."""
+        with self._lock:
+            self._closed = True
+            for group in self._groups:
+                group.kill()
 
 
 class Group:
     """A running command and everything below it, recorded in `.stemma/processes/` while it lives."""
 
     def __init__(self, root: Path, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
-        """Start `command` in `root`, its output to `log`, with `variables` besides our own environment."""
-        self.name, self.log = name, log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -36,22 +64,20 @@ class Group:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        self._reaping = threading.Lock()
         self._record = _folder(root) / f"{self.pid}.json"
         self._record.parent.mkdir(parents=True, exist_ok=True)
         content = {"name": name, "pid": self.pid, "started": psutil.Process(self.pid).create_time()}
         partial = self._record.with_suffix(".partial")
         partial.write_text(json.dumps(content), encoding="utf-8")
         partial.replace(self._record)
-        with _lock:
-            _alive.add(self)
 
     def wait(self) -> int:
         """The exit code, once the command has ended by itself or by `kill`; what it left behind in its group is ended too."""
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)  # the pid stays ours until it is reaped below
-        with _lock:
-            _alive.discard(self)
-        _kill(self.pid)
-        code = self._process.wait()
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._reaping:
+            _kill(self.pid)
+            code = self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
         return code
@@ -62,25 +88,20 @@ class Group:
 
     def ended(self) -> bool:
         """Whether the command has ended."""
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        with self._reaping:
+            return self._process.returncode is not None or bool(os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
 
     def kill(self) -> None:
-        """End the whole group at once."""
-        _kill(self.pid)
+        """End the whole group at once; nothing happens if it has been waited for, its id may be somebody else's."""
+        with self._reaping:
+            if self._process.returncode is None:
+                _kill(self.pid)
 
 
 def shell(command: str | Sequence[str]) -> list[str]:
     """What runs a stage's command as DVC would: each line on its own, up to the first that fails."""
     lines = command.splitlines() if isinstance(command, str) else list(command)
     return ["/bin/sh", "-c", lines[0] if len(lines) == 1 else " && ".join(f"(\n{line}\n)" for line in lines)]
-
-
-def kill_all() -> None:
-    """End every group that this process has started."""
-    with _lock:
-        groups = list(_alive)
-    for group in groups:
-        group.kill()
 
 
 def running(root: Path) -> set[str]:

@@ -1,0 +1,118 @@
+"""DVC's view of the project, opened for one operation: its stages, what each needs, and the data below them."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import workspace
+from model.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+
+@contextmanager
+def opened(root: Path, params: str | None = None, say: workspace.Say | None = None) -> Iterator["Repo"]:
+    """A fresh DVC Repo under the workspace lock, to look only; with `params` as if it were the text of params.yaml."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    with workspace.lock(root, say):
+        try:
+            with Repo(str(root), fs=_overlaid(root / "params.yaml", params) if params else None, _wait_for_lock=True) as repo:
+                yield repo
+        except DvcException as error:
+            raise UserError(f"DVC: {' '.join(str(error).split())}; mend that and run `stemma plan`") from error
+
+
+@contextmanager
+def changing(root: Path, say: workspace.Say | None = None) -> Iterator["Repo"]:
+    """The same, with DVC's own lock besides, to change outputs and dvc.lock."""
+    from dvc.repo import lock_repo
+
+    with opened(root, say=say) as repo, lock_repo(repo):
+        yield repo
+
+
+def _overlaid(file: Path, text: str) -> Any:
+    """A file system where `file` has another text."""
+    from io import BytesIO, StringIO
+
+    from dvc.fs import LocalFileSystem
+
+    class Overlay(LocalFileSystem):
+        def open(self, path: str, mode: str = "r", **options: Any) -> Any:
+            if os.fspath(path) == str(file):
+                return BytesIO(text.encode()) if "b" in mode else StringIO(text)
+            return super().open(path, mode=mode, **options)
+
+    return Overlay()
+
+
+def stages(repo: "Repo") -> dict[str, "PipelineStage"]:
+    """The stages of dvc.yaml by name, each after those it needs."""
+    import networkx
+    from dvc.stage import PipelineStage
+
+    order = {stage: place for place, stage in enumerate(repo.index.stages)}
+    found = networkx.lexicographical_topological_sort(repo.index.graph.reverse(copy=False), key=order.__getitem__)
+    return {stage.name: stage for stage in found if isinstance(stage, PipelineStage)}
+
+
+def needs(repo: "Repo") -> dict[str, list[str]]:
+    """Names of the stages that each stage needs, in an order in which they can run."""
+    found = stages(repo)
+    return {name: [needed for needed in found if found[needed] in repo.index.graph[stage]] for name, stage in found.items()}
+
+
+def upstream(edges: Mapping[str, list[str]], targets: list[str]) -> set[str]:
+    """`targets` and all that they need.
+
+    Raises:
+        UserError: there is no stage of that name.
+    """
+    wanted: set[str] = set()
+    for name in targets:
+        if name not in edges:
+            raise UserError(f"{name}: no such stage; there is {', '.join(edges)}")
+        if name not in wanted:
+            wanted |= {name} | upstream(edges, edges[name])
+    return wanted
+
+
+def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
+    """See that what `data.dvc` and its like describe is there; missing data comes from the cache if `checkout`.
+
+    Returns what is missing and in the cache: its content by path.
+
+    Raises:
+        UserError: data was edited, or is missing and not wholly in the cache.
+    """
+    missing = {}
+    for stage in repo.index.stages:
+        if stage.cmd is not None:
+            continue
+        for out in stage.outs:
+            if out.exists:
+                if out.changed_checksum():
+                    keep = f"`dvc add {out.def_path}` makes them a data version"
+                    raise UserError(
+                        f"{out.def_path}: not the files of {_file(stage)}; {keep}, `dvc checkout {_file(stage)}` drops the changes"
+                    )
+            elif out.changed_cache():
+                again = "`stemma ingest` makes them again, `dvc pull` fetches them from a remote"
+                raise UserError(f"{out.def_path}: missing, and objects of {_file(stage)} are not in the DVC cache; {again}")
+            else:
+                missing[out.fs_path] = out.get_obj()
+                if checkout:
+                    out.checkout(force=True)
+    return missing
+
+
+def _file(stage: Any) -> str:
+    return Path(stage.path).name

@@ -1,0 +1,92 @@
+"""What a run would do and why, without doing it."""
+
+import hashlib
+import json
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import graph, processes
+from flows.decision import Decision, Sight, State, decide
+
+if TYPE_CHECKING:
+    from dvc.stage import PipelineStage
+    from dvc_data.hashfile.tree import Tree
+
+CODE = ("python", "-m", "tasks", "code")
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of a plan; `seconds` is how long it took the last time, None where it is not known or nothing would run."""
+
+    name: str
+    state: State
+    reasons: list[str]
+    seconds: float | None
+    key: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def plan(root: Path, params: str | None = None) -> list[StagePlan]:
+    """Every stage in the order of the graph, as it will be when all before it have been brought up to date.
+
+    Args:
+        root: the project.
+        params: what params.yaml would say; None for what it says.
+
+    Raises:
+        UserError: the data is missing or edited, dvc.yaml or params.yaml is not valid.
+    """
+    seconds = recorded_seconds(root)
+    plans = []
+    with graph.opened(root, params) as repo:
+        running = processes.running(root)
+        sight = Sight(repo, graph.check_sources(repo, checkout=False))
+        for name, stage in graph.stages(repo).items():
+            decision = decide(stage, sight, name in running)
+            _foresee(stage, decision, sight, root)
+            expected = seconds.get(name) if decision.state == "stale" else None
+            plans.append(StagePlan(name, decision.state, decision.reasons, expected, decision.key))
+    return plans
+
+
+def recorded_seconds(root: Path) -> dict[str, float]:
+    """How long each stage took the last time it ran here."""
+    file = root / ".stemma" / "seconds.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return {record["stage"]: record["seconds"] for record in map(json.loads, lines)}
+
+
+def _foresee(stage: "PipelineStage", decision: Decision, sight: Sight, root: Path) -> None:
+    """Tell `sight` what will lie at the outputs of a stage that is not fresh."""
+    if decision.state == "fresh":
+        return
+    command = shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []
+    for out in stage.outs:
+        if decision.state == "restorable":
+            sight.coming[out.fs_path] = out.get_obj() or sight.content(out)
+        elif tuple(command[:4]) == CODE and len(stage.outs) == 1:
+            sight.coming[out.fs_path] = _fingerprints(root, command[4:7], Path(out.fs_path), sight)
+        else:
+            sight.coming[out.fs_path] = stage.name
+
+
+def _fingerprints(root: Path, paths: list[str], out: Path, sight: Sight) -> "Tree":
+    """The output of stage `code`, made in memory: it takes a fraction of a second, and nearly everything depends on it."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.meta import Meta
+    from dvc_data.hashfile.tree import Tree
+
+    from tasks import code
+
+    tree = Tree()
+    for name, content in code.fingerprints(*(root / path for path in paths)).items():
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"  # as stage `code` writes it
+        sight.texts[str(out / name)] = text
+        tree.add((name,), Meta(), HashInfo("md5", hashlib.md5(text.encode()).hexdigest()))
+    tree.digest()
+    return tree

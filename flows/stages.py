@@ -1,0 +1,229 @@
+"""One stage of dvc.yaml brought up to date: left alone, restored, or run and committed."""
+
+import errno
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from flows import graph, processes
+from flows.decision import Decision, Sight, decide
+from model.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.output import Output
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+Outcome = Literal["ran", "restored", "unchanged", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of a stage; `outs` has the hash of each output, `tail` the last lines of a failed command."""
+
+    name: str
+    outcome: Outcome
+    reasons: list[str]
+    seconds: float = 0.0
+    key: str | None = None
+    outs: dict[str, str] = field(default_factory=dict)
+    tail: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+Begin = Callable[[str, str | None, list[str]], Mapping[str, str]]  # (stage, key, reasons) -> variables for its command
+
+
+def bring_up_to_date(pack: processes.Pack, name: str, begin: Begin, force: bool = False) -> StageResult:
+    """Decide, then restore or run one stage. What it needs must be up to date.
+
+    The workspace is locked while deciding, restoring and committing, and not while the command runs. `begin` is called when it is about to.
+    """
+    root, began = pack.root, time.monotonic()
+    try:
+        with graph.changing(root) as repo:
+            stage = graph.stages(repo)[name]
+            decision = decide(stage, Sight(repo))
+            if force:
+                decision = Decision("stale", [*decision.reasons, "--force"], decision.key)
+            if decision.state == "fresh":
+                return StageResult(name, "unchanged", [], key=decision.key, outs=_hashes(stage))
+            reasons = decision.reasons
+            if decision.state == "restorable":
+                damaged = _restore(repo, stage, decision)
+                if not damaged:
+                    return StageResult(name, "restored", reasons, time.monotonic() - began, decision.key, _hashes(stage))
+                reasons = [*reasons, *(f"{path} was damaged in the DVC cache" for path in damaged)]
+            stage.remove_outs()
+            inputs = _inputs(stage)
+            log = root / ".stemma" / "logs" / f"{name}.log"
+            group = pack.start(name, processes.shell(stage.cmd), begin(name, decision.key, reasons), log)
+        with _recorded(group) as code:
+            if code:
+                return _failed(name, began, f"exit code {code}", log)
+            with graph.changing(root) as repo, _disk_space():
+                stage = graph.stages(repo)[name]
+                _commit(repo, stage, inputs)
+                group.forget()
+    except UserError as error:
+        return StageResult(name, "failed", [str(error)], time.monotonic() - began)
+    seconds = time.monotonic() - began
+    _remember(root, name, decision.key, seconds)
+    shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
+    return StageResult(name, "ran", reasons, seconds, decision.key, _hashes(stage))
+
+
+@contextmanager
+def _recorded(group: processes.Group) -> Iterator[int]:
+    try:
+        yield group.wait()
+    finally:
+        group.forget()
+
+
+def _failed(name: str, began: float, how: str, log: Path) -> StageResult:
+    tail = processes.tail(log)
+    last = next((line.strip() for line in reversed(tail) if line.strip()), "no output")
+    reason = f"{name}: {how}: {last}; `stemma run --only {name}` runs it again, its output is in {log.relative_to(log.parents[2])}"
+    return StageResult(name, "failed", [reason], time.monotonic() - began, tail=tail)
+
+
+def _inputs(stage: "PipelineStage") -> dict[str, Any]:
+    """What the outputs will be made from: command, and hash or values of each dependency."""
+    return {"command": stage.cmd, **{str(dep.def_path): dep.hash_info.value for dep in stage.deps}}
+
+
+def _commit(repo: "Repo", stage: "PipelineStage", inputs: Mapping[str, Any]) -> None:
+    """Take the outputs into the cache, dvc.lock and the run-cache.
+
+    Raises:
+        UserError: an input changed while the stage ran, so nobody knows what the outputs were made from; or an output is not there.
+    """
+    from dvc.output import OutputDoesNotExistError
+
+    stage.save_deps()
+    changed = [path for path, before in inputs.items() if _inputs(stage).get(path) != before]
+    if changed:
+        raise UserError(f"{', '.join(changed)}: changed while {stage.name} ran; `stemma run` runs it again")
+    try:
+        stage.save(run_cache=all(out.use_cache or out.metric or out.plot for out in stage.outs))
+    except OutputDoesNotExistError:
+        missing = [out.def_path for out in stage.outs if not out.exists]
+        raise UserError(f"{', '.join(missing)}: {stage.name} did not write it; mend the stage or its entry in dvc.yaml") from None
+    stage.commit()
+    stage.dump(update_pipeline=False)
+
+
+@contextmanager
+def _disk_space() -> Iterator[None]:
+    """A full disk, or a limit on file sizes, is a person's to mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+            raise
+        raise UserError(f"{error.filename or '.dvc/cache'}: {error.strerror}; make room there, then `stemma run` goes on") from error
+
+
+def _restore(repo: "Repo", stage: "PipelineStage", decision: Decision) -> list[str]:
+    """Bring outputs back from the cache and see that they are what was asked for; damaged ones are dropped, object and output.
+
+    DVC trusts a cache object by its file mode alone.
+    """
+    from dvc.stage.loader import StageLoader
+
+    StageLoader.fill_from_lock(stage, decision.entry)
+    for out in stage.outs:
+        if content_hash(Path(out.fs_path)) != out.hash_info.value:
+            stage._checkout(out, force=True)
+    damaged = [out for out in stage.outs if content_hash(Path(out.fs_path)) != out.hash_info.value]
+    for out in damaged:
+        _drop_objects(out)
+        out.remove()
+    if not damaged:
+        stage.save(run_cache=False)
+        stage.commit()
+        stage.dump(update_pipeline=False)
+    return [out.def_path for out in damaged]
+
+
+def _drop_objects(out: "Output") -> None:
+    """Remove the objects of an output whose bytes do not have the hash they are named after."""
+    listing = Path(out.cache.oid_to_path(out.hash_info.value))
+    names = [out.hash_info.value]
+    if out.hash_info.isdir:
+        with suppress(ValueError, KeyError, TypeError, FileNotFoundError):  # a damaged listing goes, its files stay
+            names += [entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))]
+    for name in names:
+        file = Path(out.cache.oid_to_path(name))
+        if file.is_file() and _md5(file) != name.removesuffix(".dir"):
+            file.chmod(0o644)
+            file.unlink()
+
+
+def content_hash(path: Path) -> str | None:
+    """DVC's hash of a file or directory, from its bytes and not from DVC's state database; None if there is nothing."""
+    if path.is_file():
+        return _md5(path)
+    if not path.is_dir():
+        return None
+    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+    listing = json.dumps([{"md5": _md5(file), "relpath": name} for name, file in files], sort_keys=True)
+    return hashlib.md5(listing.encode()).hexdigest() + ".dir"
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+def _hashes(stage: "PipelineStage") -> dict[str, str]:
+    return {out.def_path: out.hash_info.value for out in stage.outs}
+
+
+def _remember(root: Path, name: str, key: str | None, seconds: float) -> None:
+    with (root / ".stemma" / "seconds.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"stage": name, "key": key, "seconds": round(seconds, 3)}) + "\n")
+
+
+def prune(root: Path) -> list[str]:
+    """Remove the lock entries and outputs of stages that dvc.yaml no longer has; their names.
+
+    The objects stay in the cache, so a key that comes back to params.yaml is restored.
+    """
+    from dvc.utils.serialize import modify_yaml
+
+    with graph.changing(root) as repo:
+        present = graph.stages(repo)
+        if not (root / "dvc.lock").exists() or not present:
+            return []
+        locked = next(iter(present.values())).dvcfile.lockfile_contents.get("stages", {})
+        gone = [name for name in locked if name not in present]
+        if gone:
+            kept = {out.def_path for stage in present.values() for out in stage.outs}
+            for path in (out["path"] for name in gone for out in locked[name].get("outs", [])):
+                if path not in kept:
+                    _remove(root, path)
+            with modify_yaml(str(root / "dvc.lock"), fs=repo.fs) as document:
+                for name in gone:
+                    del document["stages"][name]
+                    shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
+    return gone
+
+
+def _remove(root: Path, path: str) -> None:
+    target = (root / path).resolve()
+    if root.resolve() not in target.parents:
+        return
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
