@@ -1,0 +1,79 @@
+"""The walls: who may import whom, and what planning must not load."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted(file.relative_to(ROOT) for folder in ("flows", "tasks", "model") for file in (ROOT / folder).rglob("*.py"))
+HEAVY = {"torch", "transformers", "mlflow", "prefect", "datasets", "pandas", "sklearn", "matplotlib"}
+RUNS = [Path("flows", f"{name}.py") for name in ("lifecycle", "deployment")]  # imported when a flow runs, not to plan or to parse a command
+PLANNED = [  # what planning and the command line may import
+    file for file in FILES if file not in RUNS and (file.parts[0] != "model" or file.parts[1] in ("applications", "params.py", "errors.py"))
+]
+
+
+def imports(file: Path, top_only: bool = False) -> Iterator[tuple[str, int]]:
+    """(module, dots) of each import in a file; `top_only`: what importing the file loads."""
+    pending: list[ast.AST] = [ast.parse((ROOT / file).read_bytes())]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+        elif top_only and (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(node)):
+            continue
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def importers(folders: set[str], *wanted: str, top_only: bool = False) -> set[str]:
+    """The files in `folders` that import one of the packages `wanted`."""
+    return {
+        str(file)
+        for file in FILES
+        if file.parts[0] in folders
+        for name, dots in imports(file, top_only)
+        if not dots and name.partition(".")[0] in wanted
+    }
+
+
+def test_the_arrows_are_flows_to_tasks_to_model() -> None:
+    assert not importers({"model"}, "tasks", "flows")
+    assert not importers({"tasks"}, "flows")
+
+
+def test_imports_inside_model_are_relative_and_stay_inside() -> None:
+    assert not importers({"model"}, "model")
+    assert not [file for file in FILES if file.parts[0] == "model" for _, dots in imports(file) if dots >= len(file.parts)]
+
+
+def test_each_tool_has_its_place() -> None:
+    assert not importers({"model", "tasks"}, "prefect", "dvc")
+    assert importers({"model", "tasks"}, "mlflow") <= {"tasks/tracking.py", "tasks/register.py"}
+
+
+def test_yaml_is_read_by_ruamel() -> None:
+    assert not importers({"flows", "tasks", "model"}, "yaml")
+
+
+def test_planning_loads_nothing_heavy() -> None:
+    names = [".".join(file.with_suffix("").parts) for file in PLANNED if file.stem not in ("__init__", "__main__")]
+    script = f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not set(ended.stdout.split()) & HEAVY
+
+
+def test_test_folders_are_not_packages() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))  # one in tests/tasks would be imported as `tasks`
+
+
+def test_no_file_is_a_drawer() -> None:
+    assert not [file for file in FILES if {"utils", "util", "helpers", "common", "manager", "core", "misc"} & {*file.parts[:-1], file.stem}]
