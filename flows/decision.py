@@ -3,12 +3,16 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from ruamel.yaml import YAML
 
 from model.errors import UserError
 
 if TYPE_CHECKING:
+    from dvc.dependency.param import ParamsDependency
     from dvc.output import Output
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
@@ -40,6 +44,20 @@ class Sight:
     coming: dict[str, "HashFile | str"] = field(default_factory=dict)  # by path of an output: its content, or who will make it
     texts: dict[str, str] = field(default_factory=dict)  # by path: the text of a coming file, where it is known
     seen: dict[str, "HashFile | None"] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def locked(self) -> dict[str, Any]:
+        """The stages of dvc.lock."""
+        file = Path(self.repo.root_dir, "dvc.lock")
+        return (YAML(typ="safe").load(file) or {}).get("stages", {}) if file.exists() else {}
+
+    def values(self, dep: "ParamsDependency") -> dict[str, Any]:
+        """The present value of each parameter that a stage reads, by dotted name; without those that are not there."""
+        if dep.fs_path not in self.params:
+            with dep.fs.open(dep.fs_path, "r") as file:
+                self.params[dep.fs_path] = YAML(typ="safe").load(file) or {}
+        return {name: value for name in dep.params if (value := _select(self.params[dep.fs_path], name)) is not None}
 
     def content(self, item: "Output") -> "HashFile | None":
         """The hashed file or directory of a dependency or output, or None where there is none.
@@ -85,7 +103,7 @@ def decide(stage: "PipelineStage", sight: Sight, running: bool = False) -> Decis
     Raises:
         UserError: a dependency that no stage makes is missing, or a parameter is.
     """
-    lock = stage.dvcfile.lockfile_contents.get("stages", {}).get(stage.name)
+    lock = sight.locked.get(stage.name)
     if stage.is_callback or stage.always_changed:
         return Decision("stale", ["runs every time"], None)
     reasons = ["not in dvc.lock"] if lock is None else [*_changes(stage, sight)]
@@ -115,7 +133,7 @@ def _changes(stage: "PipelineStage", sight: Sight) -> Iterator[str]:
         return
     for dep in stage.deps:
         if dep in stage.params:
-            yield from _changed_params(dep)
+            yield from _changed_params(dep.hash_info.value or {}, sight.values(dep))
             continue
         try:
             now = sight.content(dep)
@@ -132,11 +150,15 @@ def _changes(stage: "PipelineStage", sight: Sight) -> Iterator[str]:
 
 def _fill(stage: "PipelineStage", sight: Sight) -> bool:
     """Set the present hash of every dependency; False if one is not known yet."""
+    from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.meta import Meta
 
     for dep in stage.deps:
         if dep in stage.params:
-            dep.hash_info = dep.get_hash()
+            values = sight.values(dep)
+            if missing := [name for name in dep.params if name not in values]:
+                raise UserError(f"{dep.def_path}: {', '.join(missing)}: missing, and stage {stage.name} reads it; add it")
+            dep.hash_info = HashInfo(dep.PARAM_PARAMS, values)
             continue
         try:
             now = sight.content(dep)
@@ -153,9 +175,14 @@ def _missing(stage: "PipelineStage", dep: "Output") -> UserError:
     return UserError(f"{dep.def_path}: missing, and stage {stage.name} needs it; {ingest}")
 
 
-def _changed_params(dep: Any) -> Iterator[str]:
-    before = dict(_flat(dep.hash_info.value or {}))
-    after = dict(_flat(dep.read_params()))
+def _select(values: Any, name: str) -> Any:
+    for key in name.split("."):
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _changed_params(locked: Mapping[str, Any], present: Mapping[str, Any]) -> Iterator[str]:
+    before, after = dict(_flat(locked)), dict(_flat(present))
     for name in sorted({*before, *after}):
         if name not in before:
             yield f"{name}: {_show(after[name])} is new"

@@ -18,7 +18,9 @@ def die_with_parent() -> None:
 
 def main(command: list[str]) -> int:
     _thread.start_new_thread(die_with_parent, ())
-    child = os.posix_spawnp(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is for the command, which may take its time to end
+    stdin = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+    child = os.posix_spawnp(command[0], command, os.environ, file_actions=[stdin], setsigdef=[signal.SIGTERM])
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

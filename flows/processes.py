@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -96,6 +97,18 @@ class Group:
         with self._reaping:
             if self._process.returncode is None:
                 _kill(self.pid)
+
+    def terminate(self, seconds: float) -> None:
+        """Ask the group to end, and end it at once if it has not in `seconds`."""
+        with self._reaping:
+            if self._process.returncode is None:
+                os.killpg(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while not self.ended() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.kill()
+        self.wait()
+        self.forget()
 
 
 def shell(command: str | Sequence[str]) -> list[str]:
