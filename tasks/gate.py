@@ -1,0 +1,45 @@
+"""Whether a new version of a model becomes its champion."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Score:
+    """The value of the main metric on an evaluation set, which its hash names."""
+
+    value: float
+    evaluation: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The alias of a new version, why in words, and the numbers behind it."""
+
+    alias: Literal["champion", "challenger"]
+    text: str
+    evidence: dict[str, Any]
+
+
+def decide(metric: str, new: Score, champion: int | None, known: Score | None, again: Score | None) -> Decision:
+    """Champion unless the present champion (a version) does better on the evaluation set of the new one.
+
+    `known` is the champion's score when it was registered; `again` its score on the new set, needed where that is another set.
+    """
+    evidence = {
+        "metric": metric,
+        "new": asdict(new),
+        "champion": champion,
+        "champion_when_registered": known and asdict(known),
+        "champion_on_this_set": again and asdict(again),
+    }
+    if champion is None:
+        return Decision("champion", f"champion: the first version; {metric} {new.value:.4f}", evidence)
+    compared = again or known
+    if compared is None or compared.evaluation != new.evaluation:
+        text = f"challenger: version {champion} was never evaluated on this evaluation set, so {metric} {new.value:.4f} proves nothing"
+        return Decision("challenger", text, evidence)
+    wins = new.value >= compared.value
+    sign, alias = (">=", "champion") if wins else ("<", "challenger")
+    where = "the new evaluation set, on which it was evaluated again" if again else "the same evaluation set"
+    return Decision(alias, f"{alias}: {metric} {new.value:.4f} {sign} {compared.value:.4f} of version {champion} on {where}", evidence)

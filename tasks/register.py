@@ -1,0 +1,305 @@
+"""A fine-tuned checkpoint and its evaluation in; a version in the model registry out. The only stage that talks to a service.
+
+The checkpoint's hash is the identity of a version: what is registered already stays as it is, whoever moved its aliases.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from model import applications
+from model.applications import Application
+from model.errors import UserError
+from model.params import Decoding
+from tasks import bundle, gate, params, tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.models import ModelSignature
+    from mlflow.pyfunc import PyFuncModel
+
+LOADING = threading.Lock()  # MLflow passes the model of a loading script through a global variable
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A version that holds a checkpoint; `created`: just now."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    metrics: dict[str, float]
+    created: bool
+    decision: str
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the registry; `created` is a time in UTC."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    metrics: dict[str, float]
+    created: str
+    tags: dict[str, str]
+
+
+def register(root: Path, application: str, checkpoint: Path, evaluation: Path, lineage: Mapping[str, str]) -> Registration:
+    """Register `checkpoint` as a version of the model `application`, unless one has the same hash, and give it the alias it deserves.
+
+    `lineage` becomes tags: `data_version`, `run_commit`, `key.<stage>` and what else tells where the version came from.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    judged = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))
+    identity = hash_of(checkpoint)
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        found = _with_checkpoint(client, application, identity)
+    if found is None:
+        found = _create(client, root, application, checkpoint, evaluation, judged, {**lineage, "checkpoint": identity})
+        created = True
+    else:
+        created = False
+    with tracking.explained(root):
+        if "stemma.registered" not in found.tags:  # just created, or the process died between the version and its alias
+            client.set_registered_model_alias(application, found.tags["stemma.alias"], str(found.version))
+            client.set_model_version_tag(application, str(found.version), "stemma.registered", "true")
+        version = _version(client.get_model_version(application, str(found.version)))
+    return Registration(application, version.version, version.aliases, version.metrics, created, version.tags["stemma.decision"])
+
+
+def versions(root: Path) -> list[Version]:
+    """Every version that Stemma registered, by name and number.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        found = [
+            client.get_model_version(model.name, str(version.version))  # a search gives no aliases
+            for model in client.search_registered_models(max_results=1000)
+            for version in client.search_model_versions(f"name = '{model.name}'", max_results=1000)
+            if "stemma.checkpoint" in version.tags
+        ]
+    return sorted((_version(version) for version in found), key=lambda version: (version.name, version.version))
+
+
+def load(root: Path, name: str, alias_or_version: str = "champion") -> "PyFuncModel":
+    """A registered model, ready to predict.
+
+    Raises:
+        UserError: there is no such model or version.
+        TrackingError: the registry does not answer.
+    """
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        found = next((version for version in versions(root) if version.name == name and _is_called(version, alias_or_version)), None)
+    if found is None:
+        known = ", ".join(f"{version.name} {version.version} {' '.join(version.aliases)}".strip() for version in versions(root))
+        raise UserError(f"{name}@{alias_or_version}: no such model; there is {known or 'none yet'}. `stemma run` registers models")
+    return _load(client, root, name, found.version)
+
+
+def hash_of(folder: Path) -> str:
+    """SHA-256 over the name and content of every file in a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*"), key=lambda file: file.relative_to(folder).as_posix()):
+        if file.is_file():
+            with file.open("rb") as opened:
+                content = hashlib.file_digest(opened, "sha256").hexdigest()
+            digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+# --- one new version ----------------------------------------------------------------------------------------------------------------------
+
+
+def _create(
+    client: "MlflowClient",
+    root: Path,
+    name: str,
+    checkpoint: Path,
+    evaluation: Path,
+    judged: dict[str, Any],
+    lineage: dict[str, str],
+) -> "ModelVersion":
+    application = applications.load(name)
+    defaults = _decoding(root)
+    signature = _signature(application, checkpoint, defaults)
+    decision = _decide(client, root, name, application, evaluation, judged)
+    metrics = {metric: numbers["value"] for metric, numbers in judged["metrics"].items()}
+    tags = {
+        **{f"stemma.{key}".replace("@", "."): str(value) for key, value in lineage.items()},
+        "stemma.alias": decision.alias,
+        "stemma.decision": decision.text,
+        "stemma.evidence": json.dumps(decision.evidence, sort_keys=True),
+        "stemma.evaluation": judged["evaluation_hash"],
+        "stemma.metrics": json.dumps(metrics, sort_keys=True),
+        "stemma.baseline": json.dumps(judged["baseline"], sort_keys=True),
+        "stemma.beats_baseline": json.dumps(judged["beats_baseline"]),
+        "stemma.code": bundle.name(),
+    }
+    with tracking.explained(root), TemporaryDirectory() as folder:
+        experiment = tracking.experiment(client, root)
+        run_id = tracking.find(client, root, f"finetune@{name}", lineage.get(f"key.finetune@{name}", "")) or _own_run(
+            client, experiment, name
+        )
+        logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=tags)
+        saved = Path(folder, "saved")
+        _save(saved, application, checkpoint, signature, {"model_id": logged.model_id, "run_id": run_id, "metadata": tags})
+        (saved / "decision.json").write_text(json.dumps(asdict(decision), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        client.log_model_artifacts(logged.model_id, str(saved))
+        client.finalize_logged_model(logged.model_id, "READY")
+        _log_output(client, run_id, logged.model_id)
+        if not client.search_registered_models(f"name = '{name}'"):
+            client.create_registered_model(name)
+        return client.create_model_version(
+            name, logged.artifact_location, run_id, tags=tags, description=decision.text, model_id=logged.model_id
+        )
+
+
+def _save(folder: Path, application: Application, checkpoint: Path, signature: "ModelSignature", identity: Mapping[str, Any]) -> None:
+    from mlflow import pyfunc
+    from mlflow.models import Model
+    from pandas import DataFrame
+
+    with LOADING, TemporaryDirectory() as code:
+        package, script = bundle.write(Path(code))
+        pyfunc.save_model(
+            folder,
+            python_model=str(script),
+            code_paths=[str(package)],
+            artifacts={"checkpoint": str(checkpoint.resolve())},
+            signature=signature,
+            input_example=DataFrame([application.EXAMPLE]),
+            pip_requirements=bundle.requirements(),
+            mlflow_model=Model(**identity),
+        )
+
+
+def _decoding(root: Path) -> dict[str, Any]:
+    """How the model is to predict if it is not told: as it was evaluated."""
+    section = params.section(params.read(root / "params.yaml"), "evaluate")
+    chosen = {name: section[name] for name in Decoding.__dataclass_fields__ if name in section}
+    return {"batch_size": section["batch_size"], **asdict(params.build(Decoding, chosen, "evaluate"))}
+
+
+def _signature(application: Application, checkpoint: Path, defaults: Mapping[str, Any]) -> "ModelSignature":
+    """What goes in and comes out, from the application's example; predicting it also proves that the checkpoint works."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ParamSchema, ParamSpec
+
+    from model.predictor import Predictor
+
+    [predicted] = Predictor(checkpoint).predict([application.EXAMPLE], defaults)
+    settings = ParamSchema([ParamSpec(name, _scalar(value), value) for name, value in defaults.items()])
+    return ModelSignature(inputs=_schema(application.EXAMPLE), outputs=_schema(predicted), params=settings)
+
+
+def _schema(row: Mapping[str, Any]) -> Any:
+    from mlflow.types import ColSpec, Schema
+
+    return Schema([ColSpec(_type(value), name) for name, value in row.items()])
+
+
+def _type(value: Any) -> Any:
+    from mlflow.types.schema import AnyType, Array, Object, Property
+
+    if isinstance(value, list):
+        return Array(_type(value[0]) if value else AnyType())
+    if isinstance(value, Mapping):
+        return Object([Property(name, _type(inner)) for name, inner in value.items()])
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return {bool: "boolean", int: "long", float: "double", str: "string"}[type(value)]
+
+
+def _decide(
+    client: "MlflowClient", root: Path, name: str, application: Application, evaluation: Path, judged: dict[str, Any]
+) -> gate.Decision:
+    """Compare with the champion on the same evaluation set; where it was registered with another one, it is evaluated on this one now."""
+    metric = application.METRIC
+    new = gate.Score(judged["metrics"][metric]["value"], judged["evaluation_hash"])
+    with tracking.explained(root):
+        champion = _champion(client, name)
+    if champion is None:
+        return gate.decide(metric, new, None, None, None)
+    known = again = None
+    if "stemma.metrics" in champion.tags:
+        known = gate.Score(json.loads(champion.tags["stemma.metrics"])[metric], champion.tags["stemma.evaluation"])
+    if known is None or known.evaluation != new.evaluation:
+        again = gate.Score(_score(_load(client, root, name, int(champion.version)), application, evaluation), new.evaluation)
+    return gate.decide(metric, new, int(champion.version), known, again)
+
+
+def _score(model: "PyFuncModel", application: Application, evaluation: Path) -> float:
+    """The main metric of a registered model on the examples that the new one was evaluated on."""
+    import pyarrow.parquet as pq
+    from pandas import DataFrame
+
+    rows = pq.read_table(evaluation / "predictions.parquet", columns=application.SCHEMA.names).to_pylist()
+    predicted = model.predict(DataFrame([{name: row[name] for name in application.INPUTS} for row in rows]))
+    statistics = application.statistics(rows, predicted.to_dict("records"))
+    return application.metrics(statistics.sum(axis=0))[application.METRIC]
+
+
+def _own_run(client: "MlflowClient", experiment: str, name: str) -> str:
+    """A run for a model whose fine-tuning the server knows nothing of."""
+    run = client.create_run(experiment, run_name=f"register@{name}", tags={"stemma.stage": f"register@{name}"})
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+def _log_output(client: "MlflowClient", run_id: str, model_id: str) -> None:
+    """Show the model, and with it the checkpoint, among the artifacts of the run that trained it."""
+    from mlflow.entities import LoggedModelOutput
+
+    client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+# --- the registry -------------------------------------------------------------------------------------------------------------------------
+
+
+def _with_checkpoint(client: "MlflowClient", name: str, identity: str) -> "ModelVersion | None":
+    found = client.search_model_versions(f"name = '{name}' and tags.`stemma.checkpoint` = '{identity}'")
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    for model in client.search_registered_models(f"name = '{name}'"):
+        if "champion" in model.aliases:
+            return client.get_model_version(name, str(model.aliases["champion"]))
+    return None
+
+
+def _load(client: "MlflowClient", root: Path, name: str, version: int) -> "PyFuncModel":
+    from mlflow import artifacts, pyfunc
+
+    with tracking.explained(root):
+        place = client.get_model_version_download_uri(name, str(version))
+        folder = artifacts.download_artifacts(artifact_uri=place, tracking_uri=tracking.uri(root))  # kept: its code is imported from there
+    with LOADING:
+        return pyfunc.load_model(folder)
+
+
+def _is_called(version: Version, alias_or_version: str) -> bool:
+    return alias_or_version in version.aliases or alias_or_version == str(version.version)
+
+
+def _version(found: "ModelVersion") -> Version:
+    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
+    metrics = json.loads(found.tags["stemma.metrics"])
+    return Version(found.name, int(found.version), tuple(sorted(found.aliases)), metrics, created, dict(found.tags))
