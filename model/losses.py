@@ -62,6 +62,18 @@ def mean_loss(model: PreTrainedModel, batches: Iterable[Batch], loss: Loss) -> f
     return total / max(count, 1)
 
 
+@torch.no_grad()
+def language_metrics(model: PreTrainedModel, batches: Iterable[Batch]) -> dict[str, float]:
+    """`validation_loss` in nats and `validation_accuracy`, per label of all `batches`, under a language modelling head."""
+    total, right, count = 0.0, 0, 0
+    for batch in batches:
+        logits, labels = labelled_logits(model, to_device(batch, model.device))
+        total += float(cross_entropy(logits, labels, reduction="sum"))
+        right += int((logits.argmax(dim=-1) == labels).sum())
+        count += len(labels)
+    return {"validation_loss": total / max(count, 1), "validation_accuracy": right / max(count, 1)}
+
+
 def to_device(batch: Batch, device: torch.device) -> dict[str, Tensor]:
     """The batch on `device`."""
     return {name: value.to(device) for name, value in batch.items()}

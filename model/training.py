@@ -36,8 +36,8 @@ def train(
     """Train `model` in place, leave the weights of the lowest `validation_loss` in it (on the CPU, for saving), and return the history.
 
     `batch(i)` gives micro-batch i, a step takes `params.accumulation` of them. `validate` runs without gradients or dropout and returns
-    `validation_loss` and whatever else is worth a curve. Each entry of the history has `step`, and `loss` (mean over the labels since the
-    last entry), `learning_rate`, `gradient_norm` (before clipping), and at an evaluation what `validate` returned. `log` gets each entry once.
+    `validation_loss` and whatever else is worth a curve. An entry of the history has `step`, `loss` (mean over the labels since the last
+    entry), `learning_rate`, `gradient_norm` (before clipping), and at an evaluation what `validate` returned. `log` gets each new entry.
 
     Raises:
         UserError: a loss or gradient is not finite, or `params.compile` has no C++ compiler.
