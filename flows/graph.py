@@ -2,8 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +65,36 @@ def stages(repo: "Repo") -> dict[str, "PipelineStage"]:
     return {stage.name: stage for stage in found if isinstance(stage, PipelineStage)}
 
 
-def needs(repo: "Repo") -> dict[str, list[str]]:
-    """Names of the stages that each stage needs, in an order in which they can run."""
+@dataclass(frozen=True)
+class Shape:
+    """What the graph says of a stage."""
+
+    name: str
+    needs: tuple[str, ...]  # stages
+    command: str
+    params: bool  # whether it reads any
+    out: str  # the first output that holds no metrics
+    metrics: str | None
+
+    @property
+    def tracked(self) -> bool:
+        """Whether MLflow is to know its runs: a stage of ours that has numbers, or code that can change them."""
+        return "--metrics" in self.command or "--code" in self.command
+
+
+def shapes(repo: "Repo") -> dict[str, Shape]:
+    """Every stage by name, in an order in which they can run."""
     found = stages(repo)
-    return {name: [needed for needed in found if found[needed] in repo.index.graph[stage]] for name, stage in found.items()}
+    described = {}
+    for name, stage in found.items():
+        needed = tuple(other for other in found if found[other] in repo.index.graph[stage])
+        outs = [out.def_path for out in stage.outs if not out.metric] or [""]
+        metrics = next((out.def_path for out in stage.outs if out.metric), None)
+        described[name] = Shape(name, needed, str(stage.cmd), bool(stage.params), outs[0], metrics)
+    return described
 
 
-def upstream(edges: Mapping[str, list[str]], targets: list[str]) -> set[str]:
+def upstream(described: Mapping[str, Shape], targets: Iterable[str]) -> set[str]:
     """`targets` and all that they need.
 
     Raises:
@@ -78,10 +102,9 @@ def upstream(edges: Mapping[str, list[str]], targets: list[str]) -> set[str]:
     """
     wanted: set[str] = set()
     for name in targets:
-        if name not in edges:
-            raise UserError(f"{name}: no such stage; there is {', '.join(edges)}")
-        if name not in wanted:
-            wanted |= {name} | upstream(edges, edges[name])
+        if name not in described:
+            raise UserError(f"{name}: no such stage; there is {', '.join(described)}")
+        wanted |= {name} | upstream(described, described[name].needs)
     return wanted
 
 

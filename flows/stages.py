@@ -119,7 +119,20 @@ def _commit(repo: "Repo", stage: "PipelineStage", inputs: Mapping[str, Any]) -> 
         missing = [out.def_path for out in stage.outs if not out.exists]
         raise UserError(f"{', '.join(missing)}: {stage.name} did not write it; mend the stage or its entry in dvc.yaml") from None
     stage.commit()
-    stage.dump(update_pipeline=False)
+    _write_lock(stage)
+
+
+def _write_lock(stage: "PipelineStage") -> None:
+    """Write the stage's entry into dvc.lock, whole or not at all: DVC would write in place, and a kill would leave half a file."""
+    from dvc.dvcfile import Lockfile
+
+    lock = Path(stage.repo.root_dir, "dvc.lock")
+    partial = lock.parent / ".stemma" / "dvc.lock.partial"
+    partial.unlink(missing_ok=True)
+    if lock.exists():
+        shutil.copyfile(lock, partial)
+    Lockfile(stage.repo, str(partial), verify=False).dump(stage)
+    partial.replace(lock)
 
 
 @contextmanager
@@ -151,7 +164,7 @@ def _restore(repo: "Repo", stage: "PipelineStage", decision: Decision) -> list[s
     if not damaged:
         stage.save(run_cache=False)
         stage.commit()
-        stage.dump(update_pipeline=False)
+        _write_lock(stage)
     return [out.def_path for out in damaged]
 
 

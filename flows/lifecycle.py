@@ -1,0 +1,125 @@
+"""The flow: walk dvc.yaml's graph, each stage a task, then register. The only module that shows Prefect a stage."""
+
+import queue
+from contextvars import ContextVar
+from pathlib import Path
+
+from prefect import allow_failure, flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.events.worker import EventsWorker
+from prefect.futures import PrefectFuture
+from prefect.logging.handlers import APILogWorker
+from prefect.states import Cancelled, Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import environment, walk
+from flows.display import Display
+from flows.stages import StageResult
+from flows.walk import REGISTER, Walk
+
+THREADS = 64  # how many stages run at once is in params.yaml
+FLUSH = 2  # seconds to send the server what it has not been told yet; it may end right after
+RETRIES = 2  # of a registration: it talks to a service
+
+_current: ContextVar[Walk | None] = ContextVar("current", default=None)
+
+
+@flow(name="lifecycle", task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+def lifecycle(root: str | None = None, only: str | None = None, force: list[str] | None = None) -> State:
+    """Bring every stage of dvc.yaml up to date and register the models.
+
+    Args:
+        root: the project; the one that this file belongs to if None.
+        only: this stage and what it needs; all stages if None.
+        force: stages that run even if nothing they depend on has changed.
+    """
+    if steps := _current.get():
+        return _drive(steps)
+    project = Path(root) if root else Path(__file__).resolve().parents[1]  # started by a schedule or a worker
+    environment.quiet(project)
+    environment.record(project)
+    with Display(project) as display, walk.opened(project, display, only, force or []) as steps:
+        return _drive(steps)
+
+
+def drive(steps: Walk) -> None:
+    """Run the flow over a walk that is open already."""
+    token = _current.set(steps)
+    try:
+        state = lifecycle(str(steps.root), steps.only, sorted(steps.force), return_state=True)
+        if not steps.finished:
+            state.result()  # raises what went wrong
+    finally:
+        _current.reset(token)
+        for worker in (EventsWorker, APILogWorker):
+            worker.drain_all(timeout=FLUSH)
+
+
+def _drive(steps: Walk) -> State:
+    """Submit each job when all it needs is done, and wait here for the next that ends; anything unforeseen ends every command at once."""
+    futures: dict[str, PrefectFuture[State]] = {}
+    ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+    try:
+        while not steps.finished:
+            for name in steps.take():
+                needs = [allow_failure(futures[need]) for need in steps.needs[name]]
+                futures[name] = _task(steps, name).submit(wait_for=needs)
+                futures[name].add_done_callback(lambda _, name=name: ended.put(name))
+            name = ended.get()
+            steps.settle(name, futures[name].state.message or "ended without a word")
+    except BaseException:
+        steps.stop()
+        raise
+    create_markdown_artifact(_table(steps), key="lifecycle", description="What became of every stage")
+    bad = [one for one in steps.results.values() if one.outcome == "failed"]
+    told = "; ".join(reason for one in bad for reason in one.reasons)
+    return Failed(message=told) if bad else Completed(message=_counts(steps))
+
+
+def _task(steps: Walk, name: str):
+    """The job as a Prefect task of the same name. It returns its state, so a failed stage is no traceback."""
+    retries = RETRIES if name.startswith(REGISTER) else 0
+
+    @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False, retries=retries, retry_delay_seconds=2)
+    def job() -> State:
+        result = steps.do(name)
+        if result.outcome in ("ran", "restored", "failed"):
+            _show(result, steps.urls.get(name))
+        return _state(result)
+
+    return job
+
+
+def _state(result: StageResult) -> State:
+    message = "\n".join([*result.reasons, *result.tail])
+    if result.outcome == "failed":
+        return Failed(message=message)
+    if result.outcome == "skipped":
+        return Cancelled(name="Skipped", message=message)
+    return Completed(name=result.outcome.capitalize(), message=message or None)
+
+
+def _show(result: StageResult, url: str | None) -> None:
+    """Leave a note on the task's page: why, how long, from what and to what; and the way to its run in MLflow."""
+    key = "".join(letter if letter.isalnum() else "-" for letter in result.name.lower())
+    lines = [f"**{result.name}** {result.outcome} in {result.seconds:.1f} s", ""]
+    lines += [f"- {reason}" for reason in result.reasons]
+    lines += ["", f"key `{result.key}`", "", *(f"- `{path}` `{value}`" for path, value in result.outs.items())]
+    if url:
+        lines += ["", f"[its run in MLflow]({url})"]
+        create_link_artifact(url, link_text=f"{result.name} in MLflow", key=f"{key}-mlflow")
+    create_markdown_artifact("\n".join(lines), key=key)
+
+
+def _table(steps: Walk) -> str:
+    rows = ["| stage | outcome | why | seconds | run |", "|---|---|---|---|---|"]
+    for name, one in steps.results.items():
+        link = f"[MLflow]({steps.urls[name]})" if name in steps.urls else ""
+        rows.append(f"| {name} | {one.outcome} | {'; '.join(one.reasons).replace('|', '/')} | {one.seconds:.1f} | {link} |")
+    return "\n".join(rows)
+
+
+def _counts(steps: Walk) -> str:
+    outcomes = [one.outcome for name, one in steps.results.items() if not name.startswith(REGISTER)]
+    return ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))

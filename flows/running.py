@@ -1,0 +1,70 @@
+"""`stemma run`: one lifecycle from the command line, with a Prefect server of its own where there is no other."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows import plan as planning
+from flows import prefect_server, walk
+from flows.display import Display
+from flows.stages import StageResult
+from flows.walk import LifecycleResult, Walk
+
+
+def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> LifecycleResult:
+    """Bring the stages up to date and register the models; progress on stderr.
+
+    Raises:
+        UserError: the project is not in a state to run, or Prefect or the data cannot be reached.
+    """
+    with stopped_by_sigterm(), Display(root) as display, walk.opened(root, display, only, force) as steps:
+        url = prefect_server.named(root)
+        if url is None and nothing_to_do(steps):
+            return steps.result()
+        with reporting_to(root, url):
+            from flows import lifecycle
+
+            lifecycle.drive(steps)
+        return steps.result()
+
+
+def nothing_to_do(steps: Walk) -> bool:
+    """Whether every stage is fresh and every model registered, which is then the result: it takes no Prefect server to say so."""
+    planned = {stage.name: stage for stage in planning.plan(steps.root)}
+    wanted = [planned[name] for name in steps.shapes if name in steps.needs]
+    if steps.force or any(stage.state != "fresh" for stage in wanted) or steps.tracked.unsynchronized():
+        return False
+    models = steps.tracked.registered()
+    if models is None:
+        return False
+    steps.results = {stage.name: StageResult(stage.name, "unchanged", [], key=stage.key) for stage in wanted}
+    steps.models = {model["name"]: model for model in models}
+    return True
+
+
+@contextmanager
+def reporting_to(root: Path, url: str | None) -> Iterator[None]:
+    """Point Prefect at a server: the one at `url`, or a private one until the end."""
+    server = None if url else prefect_server.PrivateServer(root)
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"  # its log is for its server; people see the display
+    try:
+        from prefect import settings  # while the server starts
+
+        with settings.temporary_settings({settings.PREFECT_API_URL: server.wait() if server else url}):
+            yield
+    finally:
+        if server:
+            server.stop()
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds the stack as Ctrl-C does, so that everything on the way is ended."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

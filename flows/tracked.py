@@ -1,0 +1,158 @@
+"""What a lifecycle tells MLflow of itself and its stages, and the registry of its models."""
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from flows import graph, workspace
+from flows.graph import Shape
+from flows.stages import StageResult
+from tasks import params
+
+
+class Tracked:
+    """One lifecycle in MLflow. Its parent run is opened at the first need, so a lifecycle that finds nothing to do leaves no trace."""
+
+    def __init__(self, root: Path, shapes: Mapping[str, Shape]) -> None:
+        self.root, self.shapes = root, shapes
+        self._parent: str | None = None
+        self._asked = False
+        self._lock = threading.Lock()
+
+    def parent(self) -> str | None:
+        """The id of the parent run; None where the server does not answer."""
+        with self._lock:
+            if not self._asked:
+                from tasks import tracking
+
+                self._parent = tracking.open_lifecycle(self.root, self.origin())
+                self._asked = True
+            return self._parent
+
+    def origin(self) -> dict[str, str]:
+        """What this lifecycle works from."""
+        return {
+            "data_version": workspace.data_version(self.root) or "none",
+            "run_commit": workspace.head_commit(self.root) or "none",
+            "uncommitted_changes": str(workspace.is_dirty(self.root)).lower(),
+        }
+
+    def variables(self, name: str, key: str | None) -> dict[str, str]:
+        """What the command of a stage needs to report about itself; it is then taken for not synchronized."""
+        if not self.shapes[name].tracked or key is None:
+            return {}
+        self._mark(name)
+        parent = self.parent()
+        return {"STEMMA_KEY": key} | ({"STEMMA_PARENT_RUN": parent} if parent else {})
+
+    def sync(self, result: StageResult) -> str | None:
+        """See that MLflow knows the run behind a stage's outputs, as far as this is not known already; the page of that run.
+
+        A server that does not answer is asked again in the next lifecycle.
+        """
+        shape, mark = self.shapes[result.name], self._marker(result.name)
+        if not shape.tracked or result.key is None or (result.outcome == "unchanged" and not mark.exists()):
+            return None
+        from tasks import tracking
+
+        self._mark(result.name)
+        parent = self.parent() if result.outcome == "ran" else self._parent
+        metrics = self.root / (shape.metrics or shape.out)
+        run = tracking.sync(self.root, result.name, result.key, parent, self.section(result.name), metrics, self.root / shape.out)
+        if run is None:
+            return None
+        mark.unlink(missing_ok=True)
+        try:
+            return tracking.run_url(self.root, run)
+        except tracking.TrackingError:
+            return None
+
+    def section(self, name: str) -> dict[str, Any]:
+        """The parameters that a stage read."""
+        if not self.shapes[name].params:
+            return {}
+        return params.section(params.read(self.root / "params.yaml"), name.replace("@", ".", 1))
+
+    def applications(self) -> list[str]:
+        """What there is to register: the applications that are both fine-tuned and evaluated."""
+        names = [name.removeprefix("evaluate@") for name in self.shapes if name.startswith("evaluate@")]
+        return [name for name in names if f"finetune@{name}" in self.shapes]
+
+    def registered(self) -> list[dict[str, Any]] | None:
+        """The models, if the present checkpoint of every application is a version already and the registry can be asked; else None."""
+        if not self.applications():
+            return []
+        from tasks import register, tracking
+
+        try:
+            versions = {version.tags["stemma.checkpoint"]: version for version in register.versions(self.root)}
+        except tracking.TrackingError:
+            return None
+        found = []
+        for application in self.applications():
+            version = versions.get(register.hash_of(self._checkpoint(application)))
+            if version is None or version.name != application or "stemma.registered" not in version.tags:
+                return None
+            found.append(
+                self._model(version.name, version.version, version.aliases, version.metrics, False, version.tags["stemma.decision"])
+            )
+        return found
+
+    def register(self, application: str, results: Mapping[str, StageResult]) -> dict[str, Any]:
+        """Register an application's checkpoint unless it is; its version, with what the evaluation says of it.
+
+        Raises:
+            TrackingError: the registry does not answer.
+        """
+        from tasks import register
+
+        lineage = self.origin()
+        for name in sorted(graph.upstream(self.shapes, [f"evaluate@{application}"])):
+            lineage |= {f"key.{name}": results[name].key or "none", f"hash.{name}": results[name].outs[self.shapes[name].out]}
+            if self.shapes[name].params:
+                lineage[f"params.{name}"] = json.dumps(self.section(name), sort_keys=True)
+        done = register.register(self.root, application, self._checkpoint(application), self._evaluation(application), lineage)
+        if done.created:
+            self.parent()
+        return self._model(done.name, done.version, done.aliases, done.metrics, done.created, done.decision)
+
+    def _model(
+        self, name: str, version: int, aliases: tuple[str, ...], metrics: dict[str, float], created: bool, decision: str
+    ) -> dict[str, Any]:
+        judged = json.loads((self._evaluation(name) / "evaluation.json").read_text(encoding="utf-8"))
+        return {
+            "name": name,
+            "version": version,
+            "aliases": list(aliases),
+            "metrics": metrics,
+            "created": created,
+            "decision": decision,
+            "evaluation": judged,
+        }
+
+    def _checkpoint(self, application: str) -> Path:
+        return self.root / self.shapes[f"finetune@{application}"].out
+
+    def _evaluation(self, application: str) -> Path:
+        return self.root / self.shapes[f"evaluate@{application}"].out
+
+    def unsynchronized(self) -> list[str]:
+        """Stages whose runs MLflow may not know, or not wholly."""
+        return [name for name in self.shapes if self._marker(name).exists()]
+
+    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"], results: list[StageResult]) -> None:
+        """End the parent run, if there is one."""
+        if self._parent:
+            from tasks import tracking
+
+            found = [{"name": one.name, "outcome": one.outcome, "seconds": one.seconds, "key": one.key or ""} for one in results]
+            tracking.close_lifecycle(self.root, self._parent, status, found)
+
+    def _marker(self, name: str) -> Path:
+        return self.root / ".stemma" / "unsynchronized" / name
+
+    def _mark(self, name: str) -> None:
+        self._marker(name).parent.mkdir(parents=True, exist_ok=True)
+        self._marker(name).touch()

@@ -1,0 +1,167 @@
+"""One walk over dvc.yaml's graph: what is ready, what became of it, what is skipped. Knows no Prefect; its driver has the threads."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flows import graph, processes, stages, workspace
+from flows.display import Display
+from flows.graph import Shape
+from flows.stages import StageResult
+from flows.tracked import Tracked
+from model.errors import UserError
+from tasks import params
+
+REGISTER = "register@"
+BAD = ("failed", "skipped")
+
+
+@dataclass
+class LifecycleResult:
+    """What became of every stage, and the models there are now."""
+
+    stages: list[dict[str, Any]]
+    models: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return int(any(stage["outcome"] in BAD for stage in self.stages))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"stages": self.stages, "models": self.models}
+
+
+class Walk:
+    """The jobs of a lifecycle: its stages, and after them a registration for each application."""
+
+    def __init__(self, root: Path, display: Display, shapes: dict[str, Shape], only: str | None = None, force: Sequence[str] = ()) -> None:
+        self.root, self.display, self.shapes, self.only, self.force = root, display, shapes, only, set(force)
+        targets = graph.upstream(shapes, [only] if only else shapes)
+        graph.upstream(shapes, force)
+        self.pack = processes.Pack(root)
+        self.tracked = Tracked(root, shapes)
+        self.needs = {name: shape.needs for name, shape in shapes.items() if name in targets}
+        for application in self.tracked.applications():
+            if f"evaluate@{application}" in targets:
+                self.needs[REGISTER + application] = (f"evaluate@{application}",)
+        self.results: dict[str, StageResult] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        self.urls: dict[str, str] = {}
+        self._at_once = int(params.select(params.read(root / "params.yaml"), "run.parallel_stages"))
+        self._waiting = list(self.needs)
+        self._active: set[str] = set()
+        self._lock = threading.Lock()
+
+    def take(self) -> list[str]:
+        """The jobs to start now: all that they need is settled, and no more run at once than params.yaml allows."""
+        ready = [name for name in self._waiting if all(need in self.results and need not in self._active for need in self.needs[name])]
+        taken = ready[: self._at_once - len(self._active)]
+        self._active |= set(taken)
+        self._waiting = [name for name in self._waiting if name not in taken]
+        return taken
+
+    def do(self, name: str) -> StageResult:
+        """One job, in a thread of its own; skipped where something that it needs failed.
+
+        Raises:
+            UserError: a registration failed, and may be tried again.
+        """
+        if bad := [need for need in self.needs[name] if self.results[need].outcome in BAD]:
+            return self._note(StageResult(name, "skipped", [f"{need} {self.results[need].outcome}" for need in bad]))
+        if name.startswith(REGISTER):
+            return self._register(name)
+        result = stages.bring_up_to_date(self.pack, name, self._begin, name in self.force)
+        if result.outcome in ("ran", "restored", "unchanged") and (url := self.tracked.sync(result)):
+            self.urls[name] = url
+        return self._note(result)
+
+    def settle(self, name: str, otherwise: str) -> None:
+        """The job's thread has ended; `otherwise` is why, if the job left no result."""
+        self._active.discard(name)
+        if name not in self.results:
+            self._note(StageResult(name, "failed", [f"{name}: {otherwise}"]))
+
+    @property
+    def finished(self) -> bool:
+        return not self._waiting and not self._active
+
+    def result(self) -> LifecycleResult:
+        """As far as the walk has come. Registrations are told by the models that they left, and as stages where they failed."""
+        shown = [self.results[name] for name in self.needs if name in self.results]
+        told = [one.to_json() for one in shown if not one.name.startswith(REGISTER) or one.outcome in BAD]
+        return LifecycleResult(told, [self.models[name] for name in sorted(self.models)])
+
+    def stop(self) -> None:
+        """End every command of this walk at once; none begins after it."""
+        self.pack.kill()
+
+    def close(self) -> None:
+        """Tell MLflow how it ended, and copy the metrics to where git can see them."""
+        bad = any(one.outcome in BAD for one in self.results.values())
+        status = "KILLED" if not self.finished else "FAILED" if bad else "FINISHED"
+        self.tracked.close(status, [one for name, one in self.results.items() if not name.startswith(REGISTER)])
+        copy_metrics(self.root, self.shapes)
+
+    def _begin(self, name: str, key: str | None, reasons: list[str]) -> dict[str, str]:
+        return {"STEMMA_PROGRESS": str(self.display.begins(name, reasons)), **self.tracked.variables(name, key)}
+
+    def _register(self, name: str) -> StageResult:
+        try:
+            self.models[name] = self.tracked.register(name.removeprefix(REGISTER), self.results)
+        except UserError as error:
+            self.results[name] = StageResult(name, "failed", [f"{name}: {error}"])
+            raise
+        model = self.models[name]
+        outcome = "ran" if model["created"] else "unchanged"
+        return self._note(StageResult(name, outcome, [f"version {model['version']}: {model['decision']}"]))
+
+    def _note(self, result: StageResult) -> StageResult:
+        with self._lock:
+            self.results[result.name] = result
+        self.display.ends(result)
+        return result
+
+
+@contextmanager
+def opened(root: Path, display: Display, only: str | None, force: Sequence[str]) -> Iterator[Walk]:
+    """The right to run the lifecycle of a project, and a walk over its graph.
+
+    What an earlier lifecycle left running is ended, what params.yaml no longer names is pruned, missing data comes from the cache.
+
+    Raises:
+        UserError: not a git or DVC repository, no such stage, or the data is not there.
+    """
+    workspace.check(root)
+    os.chdir(root)  # DVC resolves some paths against it
+    with workspace.lifecycle_lock(root, display.says):
+        for name in processes.end_leftovers(root):
+            display.says(f"{name}: ended, an earlier run had left it behind")
+        for name in stages.prune(root):
+            display.says(f"{name}: pruned, params.yaml no longer names it")
+        with graph.changing(root, display.says) as repo:
+            graph.check_sources(repo, checkout=True)
+            shapes = graph.shapes(repo)
+        steps = Walk(root, display, shapes, only, force)
+        try:
+            yield steps
+        finally:
+            steps.stop()
+            steps.close()
+
+
+def copy_metrics(root: Path, shapes: dict[str, Shape]) -> None:
+    """Copy every stage's metrics to metrics/, for git; nothing is there for a stage that is gone."""
+    folder = root / "metrics"
+    present = {Path(shape.metrics).name: root / shape.metrics for shape in shapes.values() if shape.metrics}
+    for stale in folder.glob("*.json"):
+        if stale.name not in present:
+            stale.unlink()
+    for name, source in present.items():
+        if source.exists() and not ((folder / name).exists() and (folder / name).read_bytes() == source.read_bytes()):
+            folder.mkdir(exist_ok=True)
+            shutil.copyfile(source, folder / name)
