@@ -13,6 +13,7 @@ class Predictor:
     """The application, the tokenizer and the model of a checkpoint folder with `application.json`."""
 
     def __init__(self, folder: Path) -> None:
+        import torch
         from transformers import AutoTokenizer
 
         described = json.loads((folder / "application.json").read_text(encoding="utf-8"))
@@ -20,6 +21,7 @@ class Predictor:
         self.context: int = described["context"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.model = self.application.open_model(folder, described["labels"], dropout=0.0).eval()
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def predict(self, rows: Sequence[Mapping[str, Any]], numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One prediction a row of INPUTS. `numbers`: `batch_size` and the fields of Decoding, all of them."""

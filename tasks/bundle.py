@@ -30,7 +30,7 @@ class Registered(PythonModel):
 
         self.predictor = Predictor(Path(context.artifacts["checkpoint"]))
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: DataFrame, params=None):
         predictions = self.predictor.predict(model_input.to_dict("records"), params)
         return DataFrame(predictions, index=model_input.index)
 

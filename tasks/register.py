@@ -51,6 +51,17 @@ class Version:
     created: str
     tags: dict[str, str]
 
+    def to_json(self) -> dict[str, Any]:
+        """What `stemma models` and `stemma run` show of a version."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "aliases": list(self.aliases),
+            "metrics": self.metrics,
+            "baseline": json.loads(self.tags["stemma.baseline"]),
+            "beats_baseline": json.loads(self.tags["stemma.beats_baseline"]),
+        }
+
 
 def register(root: Path, application: str, checkpoint: Path, evaluation: Path, lineage: Mapping[str, str]) -> Registration:
     """Register `checkpoint` as a version of the model `application`, unless one has the same hash, and give it the alias it deserves.
@@ -79,11 +90,13 @@ def register(root: Path, application: str, checkpoint: Path, evaluation: Path, l
 
 
 def versions(root: Path) -> list[Version]:
-    """Every version that Stemma registered, by name and number.
+    """Every version that Stemma registered, by name and number; none, and no database made, before the first run.
 
     Raises:
         TrackingError: the registry does not answer.
     """
+    if tracking.is_new(root):
+        return []
     client = tracking.connect(root)
     with tracking.explained(root):
         found = [
@@ -102,13 +115,12 @@ def load(root: Path, name: str, alias_or_version: str = "champion") -> "PyFuncMo
         UserError: there is no such model or version.
         TrackingError: the registry does not answer.
     """
-    client = tracking.connect(root)
-    with tracking.explained(root):
-        found = next((version for version in versions(root) if version.name == name and _is_called(version, alias_or_version)), None)
+    known = versions(root)
+    found = next((version for version in known if version.name == name and _is_called(version, alias_or_version)), None)
     if found is None:
-        known = ", ".join(f"{version.name} {version.version} {' '.join(version.aliases)}".strip() for version in versions(root))
-        raise UserError(f"{name}@{alias_or_version}: no such model; there is {known or 'none yet'}. `stemma run` registers models")
-    return _load(client, root, name, found.version)
+        called = ", ".join(f"{version.name}@{call}" for version in known for call in version.aliases or (version.version,)) or "none yet"
+        raise UserError(f"{name}@{alias_or_version}: no such model, there is {called}; `stemma run` registers models")
+    return _load(tracking.connect(root), root, name, found.version)
 
 
 def hash_of(folder: Path) -> str:
@@ -252,7 +264,7 @@ def _score(model: "PyFuncModel", application: Application, evaluation: Path) -> 
 
     rows = pq.read_table(evaluation / "predictions.parquet", columns=application.SCHEMA.names).to_pylist()
     predicted = model.predict(DataFrame([{name: row[name] for name in application.INPUTS} for row in rows]))
-    statistics = application.statistics(rows, predicted.to_dict("records"))
+    statistics = application.statistics(rows, DataFrame(predicted).to_dict("records"))
     return application.metrics(statistics.sum(axis=0))[application.METRIC]
 
 

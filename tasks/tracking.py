@@ -40,6 +40,11 @@ def uri(root: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_folder(root) / 'mlflow.db'}"
 
 
+def is_new(root: Path) -> bool:
+    """Whether nothing can be known yet: runs and models are kept on this machine, and there are none."""
+    return (file := _database(root)) is not None and not file.exists()
+
+
 def run_url(root: Path, run_id: str) -> str:
     """The page of a run, on the server or on the one that `stemma up` starts for this machine's database.
 
@@ -68,11 +73,12 @@ def connect(root: Path) -> "MlflowClient":
     """
     _require_answer(root)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # with MLflow's own 7 a call to a dead server takes minutes
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with explained(root):
         from mlflow import MlflowClient
 
-        if (file := _database(root)) and not file.exists():
-            create_database(file)
+        if is_new(root):
+            create_database(Path(uri(root).removeprefix("sqlite:///")))
         return MlflowClient(tracking_uri=uri(root), registry_uri=uri(root))
 
 

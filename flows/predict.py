@@ -1,0 +1,79 @@
+"""Models in use: `stemma predict`, `stemma generate` and `stemma models`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from importlib import import_module
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from flows import inputs
+from model import applications
+from model.errors import UserError
+from model.params import Decoding
+from tasks import register
+
+
+def predict(
+    root: Path,
+    application: str,
+    texts: Sequence[str],
+    file: Path | None = None,
+    version: str = "champion",
+    decoding: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Inputs and predictions of a registered model, a row each; `version` is an alias or a number.
+
+    `decoding` overrides numbers of Decoding; what it leaves out is as in the model's evaluation.
+
+    Raises:
+        UserError: there is no such application, model or file, or an input is wrong.
+    """
+    described = applications.load(application)
+    if bool(texts) == bool(file):
+        raise UserError("predict: needs texts or --file, one of them; `stemma predict --help` shows an example")
+    rows = inputs.from_file(described, file) if file else inputs.from_arguments(described, texts)
+    unknown = set(decoding or {}) - {number.name for number in fields(Decoding)}
+    if unknown:
+        raise UserError(f"{min(unknown)}: no such number; there is {', '.join(number.name for number in fields(Decoding))}")
+    model = register.load(root, application, version)
+    if not rows:
+        return []
+
+    from pandas import DataFrame
+
+    code = (model.metadata.metadata or {})["stemma.code"]
+    mistake = import_module(f"{code}.errors").UserError  # the bundled code has a class of its own
+    try:
+        predictions = DataFrame(model.predict(DataFrame(rows), params=dict(decoding or {})))
+    except mistake as error:
+        raise UserError(str(error)) from None
+    return [row | prediction for row, prediction in zip(rows, predictions.to_dict("records"), strict=True)]
+
+
+def generate(root: Path, base: str, prompt: str, decoding: Decoding) -> Iterator[str]:
+    """What the base called `base` writes after `prompt`, piece by piece.
+
+    Raises:
+        UserError: there is no such base, it cannot write, or a number of `decoding` does not fit; before the first piece.
+    """
+    folder = root / "build" / "pretrain" / base
+    if not (folder / "config.json").is_file():
+        known = ", ".join(sorted(file.parent.name for file in folder.parent.glob("*/config.json"))) or "none yet"
+        raise UserError(f"{base}: no such base in build/pretrain, there is {known}; `stemma run --only pretrain@{base}` makes one")
+
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from model.backbone import is_decoder
+    from model.decoding import stream
+
+    if not is_decoder(AutoConfig.from_pretrained(folder)):
+        raise UserError(f"{base}: an encoder fills gaps and cannot write on; name a decoder of params.yaml, section pretrain")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
+    pieces = stream(model, AutoTokenizer.from_pretrained(folder), prompt, decoding)
+    return chain([next(pieces, "")], pieces)
+
+
+def models(root: Path) -> list[dict[str, Any]]:
+    """The registered versions: `{"name", "version", "aliases", "metrics", "beats_baseline"}`; none before the first run."""
+    return [version.to_json() for version in register.versions(root)]
