@@ -47,6 +47,16 @@ def lifecycle_lock(root: Path, say: Say | None = None) -> Iterator[None]:
             holder.unlink(missing_ok=True)
 
 
+def lifecycle_is_running(root: Path) -> bool:
+    """Whether some process holds `lifecycle_lock`; for a look, since it may end or begin at any moment."""
+    file = root / ".stemma" / "locks" / "lifecycle"
+    try:
+        with FileLock(file, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def _held(file: Path, reason: Callable[[], str], say: Say | None) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +92,12 @@ def head_commit(root: Path) -> str | None:
     if found.returncode == 1 and not found.stderr:
         return None
     raise UserError(f"{root}: not a git repository ({found.stderr.strip()}); run `git init` here, or work in a clone")
+
+
+def is_dirty(root: Path) -> bool:
+    """Whether a file that git tracks differs from HEAD."""
+    command = ["git", "status", "--porcelain", "--untracked-files=no"]
+    return bool(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
 
 
 def data_version(root: Path) -> str | None:
