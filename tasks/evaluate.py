@@ -59,15 +59,15 @@ def run(checkpoint: Path, splits: Path, out: Path, *, params: Params, session: S
         guesses = application.baselines(examples.read(splits / "train.parquet", application.SCHEMA), rows)
     model = score(application, rows, predictions, params)
     baselines = {name: score(application, rows, guess, params) for name, guess in guesses.items()}
-    report = _report(application, variant, rows, model, baselines, params) | provenance(splits)
+    facts = report(application, variant, rows, model, baselines, params) | provenance(splits)
     row_scores = [application.metrics(row)[application.METRIC] for row in model.statistics]
 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    (out / "evaluation.json").write_text(json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "evaluation.json").write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     _write_predictions(out / "predictions.parquet", application, rows, predictions, row_scores)
-    draw(out / "plot.png", report, rows, predictions, row_scores)
-    return _numbers(report)
+    draw(out / "plot.png", facts, rows, predictions, row_scores)
+    return _numbers(facts)
 
 
 def predict(application: Application, checkpoint: Path, rows: Sequence[Row], params: Params, session: Session) -> list[dict[str, Any]]:
@@ -105,9 +105,10 @@ def provenance(splits: Path) -> dict[str, Any]:
     return {"synthetic": bool(known.get("synthetic", False)), "sources": known.get("sources", [])}
 
 
-def _report(
+def report(
     application: Application, variant: str, rows: Sequence[Row], model: Score, baselines: Mapping[str, Score], params: Params
 ) -> dict[str, Any]:
+    """How the model did beside its baselines; it beats one if the difference is positive and its p value below 1 - confidence."""
     from model.bootstrap import p_value
 
     metric = application.METRIC

@@ -1,0 +1,143 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from model import applications
+from model.errors import UserError
+from tasks import finetune
+from tasks.session import Session
+
+PARAMS = finetune.Params(
+    base="encoder",
+    context=64,
+    max_steps=6,
+    batch_size=4,
+    accumulation=1,
+    learning_rate=3e-3,
+    schedule="cosine",
+    warmup_share=0.1,
+    weight_decay=0.01,
+    gradient_clip=1.0,
+    evaluate_every=3,
+    patience=4,
+    precision="float32",
+    compile=False,
+    seed=1,
+    num_threads=1,
+    dropout=0.1,
+    label_smoothing=0.1,
+    max_validation_examples=6,
+)
+FILMS = [
+    {"text": f"{word} film, number {n}", "label": label} for n in range(8) for word, label in (("warm", "positive"), ("dull", "negative"))
+]
+PAIRS = [{"source": f"The bridge {n}", "target": f"大桥 {n}", "source_lang": "en", "target_lang": "zh"} for n in range(16)]
+ROWS = {"sentiment": FILMS, "translation": PAIRS}
+
+
+def write_splits(folder: Path, application: str, rows: list[dict]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("train", "validation", "test"):
+        pq.write_table(pa.Table.from_pylist(rows, schema=applications.load(application).SCHEMA), folder / f"{split}.parquet")
+    return folder
+
+
+def session(folder: Path, log=lambda step, values: None) -> Session:
+    return Session(checkpoints=folder, log=log, progress=lambda done, total: None)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("application", "base"), [("sentiment", "bert"), ("translation", "llama")])
+def test_a_checkpoint_loads_anywhere_and_is_the_same_again(application: str, base: str, bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", application, ROWS[application])
+    metrics = [
+        finetune.run(bases / base, splits, tmp_path / name, params=PARAMS, session=session(tmp_path / f"{name}-c"), variant=application)
+        for name in ("one", "two")
+    ]
+    assert metrics[0] == metrics[1]
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "application.json", "history.jsonl"} <= set(
+        files(tmp_path / "one")
+    )
+    auto = AutoModelForSequenceClassification if application == "sentiment" else AutoModelForCausalLM
+    assert auto.from_pretrained(tmp_path / "one").config.max_position_embeddings == 128
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "one")) == 420
+    facts = json.loads((tmp_path / "one/application.json").read_text(encoding="utf-8"))
+    assert facts == {"application": application, "context": 64, "labels": ["negative", "positive"] if application == "sentiment" else []}
+    history = [json.loads(line) for line in (tmp_path / "one/history.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [entry["step"] for entry in history if "validation_loss" in entry] == [3, 6]
+    assert metrics[0]["validation_loss"] == min(entry.get("validation_loss", 9) for entry in history)
+    assert metrics[0]["num_examples"] == 16
+    assert metrics[0]["num_validation_examples"] == 6
+
+
+def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes(bases: Path, tmp_path: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int, values: dict[str, float]) -> None:
+        if step == 5:
+            raise Killed
+
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+    finetune.run(bases / "bert", splits, tmp_path / "whole", params=PARAMS, session=session(tmp_path / "a"), variant="sentiment")
+    with pytest.raises(Killed):
+        finetune.run(bases / "bert", splits, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b", kill), variant="sentiment")
+    finetune.run(bases / "bert", splits, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b"), variant="sentiment")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_it_learns(bases: Path, tmp_path: Path) -> None:
+    params = replace(PARAMS, max_steps=60, evaluate_every=20, label_smoothing=0.0, dropout=0.0, learning_rate=1e-2)
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+    metrics = finetune.run(bases / "bert", splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant="sentiment")
+    assert metrics["last_train_loss"] < 0.6 * metrics["first_train_loss"]
+    assert metrics["validation_loss"] < 0.6 * metrics["first_train_loss"]
+
+
+def test_smoothing_and_dropout_change_the_weights_and_dropout_goes_into_the_config(bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+    weights = []
+    for index, changes in enumerate(({}, {"label_smoothing": 0.0}, {"dropout": 0.0})):
+        out = tmp_path / str(index)
+        finetune.run(bases / "bert", splits, out, params=replace(PARAMS, **changes), session=session(out / "c"), variant="sentiment")
+        weights.append(load_file(out / "model.safetensors")["classifier.weight"])
+    assert not torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert json.loads((tmp_path / "0/config.json").read_text(encoding="utf-8"))["hidden_dropout_prob"] == 0.1
+
+
+def test_what_cannot_be_trained_is_said_in_one_line(bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", "translation", [{**row, "source": "The bridge " * 99} for row in PAIRS])
+
+    def run(params: finetune.Params, base: str = "llama", splits: Path = splits, variant: str = "translation") -> None:
+        finetune.run(bases / base, splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=variant)
+
+    with pytest.raises(UserError, match=r"train\.parquet: no row fits 64 tokens; raise finetune\.translation\.context"):
+        run(PARAMS)
+    with pytest.raises(UserError, match=r"finetune\.translation\.context: 256 tokens, and the base has 128 positions; lower it"):
+        run(replace(PARAMS, context=256))
+    with pytest.raises(UserError, match="an encoder cannot write text"):
+        run(PARAMS, base="bert")
+    with pytest.raises(UserError, match="no checkpoint there"):
+        run(PARAMS, base="nowhere")
+    with pytest.raises(UserError, match="jokes: no such application; there is qa, sentiment"):
+        run(PARAMS, variant="jokes")
+    with pytest.raises(UserError, match=r"train\.parquet: no column text; there is source, target"):
+        run(PARAMS, base="bert", variant="sentiment")
+    (splits / "train.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match=r"train\.parquet: not a Parquet file"):
+        run(PARAMS)
+    (splits / "train.parquet").unlink()
+    with pytest.raises(UserError, match=r"train\.parquet: no such file"):
+        run(PARAMS)
