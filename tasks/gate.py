@@ -39,7 +39,8 @@ def decide(metric: str, new: Score, champion: int | None, known: Score | None, a
     if compared is None or compared.evaluation != new.evaluation:
         text = f"challenger: version {champion} was never evaluated on this evaluation set, so {metric} {new.value:.4f} proves nothing"
         return Decision("challenger", text, evidence)
-    wins = new.value >= compared.value
-    sign, alias = (">=", "champion") if wins else ("<", "challenger")
     where = "the new evaluation set, on which it was evaluated again" if again else "the same evaluation set"
-    return Decision(alias, f"{alias}: {metric} {new.value:.4f} {sign} {compared.value:.4f} of version {champion} on {where}", evidence)
+    other = f"{compared.value:.4f} of version {champion} on {where}"
+    if new.value >= compared.value:
+        return Decision("champion", f"champion: {metric} {new.value:.4f} is not below {other}", evidence)
+    return Decision("challenger", f"challenger: {metric} {new.value:.4f} is below {other}", evidence)

@@ -1,5 +1,8 @@
 """A tokenizer and bases of a few thousand numbers, made by the project's own code."""
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,6 @@ def tokenizer(tokenizer_folder: Path):
 @pytest.fixture(scope="session")
 def bases(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a fresh checkpoint of each architecture, by its name."""
-    import shutil
-
     import torch
 
     from model.backbone import DECODERS, ENCODERS, build
@@ -44,3 +45,83 @@ def bases(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         for file in tokenizer_folder.iterdir():
             shutil.copy(file, folder / architecture)
     return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with nothing in it: its migrations take seconds, a copy does not."""
+    from tasks.tracking import create_database
+
+    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    create_database(file)
+    return file
+
+
+@pytest.fixture
+def tracked(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the numbers of this one and an empty MLflow database; its path is not plain ASCII."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DO_NOT_TRACK", "true")
+    root = tmp_path / "my project 模型"
+    (root / ".stemma/mlflow").mkdir(parents=True)
+    shutil.copy(empty_database, root / ".stemma/mlflow/mlflow.db")
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def fine_tuned(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`fine_tuned(application, seed=1)`: a folder as the stage finetune leaves it, with a head that has learned nothing."""
+    from model import applications
+
+    labels = {"sentiment": ["negative", "positive"], "srl": ["B-A0", "B-V", "I-A0", "I-V", "O"]}
+    folder = tmp_path_factory.mktemp("finetune")
+
+    def make(name: str, seed: int = 1) -> Path:
+        import torch
+
+        out = folder / f"{name}-{seed}"
+        if out.exists():
+            return out
+        base = bases / ("llama" if name in ("translation", "summarization") else "bert")
+        torch.manual_seed(seed)
+        model = applications.load(name).open_model(base, labels.get(name, []), 0.0)
+        shutil.copytree(base, out, ignore=shutil.ignore_patterns("model*", "config.json"))
+        torch.nn.init.normal_(next(model.parameters()), std=0.2)  # so that another seed is another checkpoint
+        model.save_pretrained(out)
+        facts = {"application": name, "context": 96, "labels": labels.get(name, [])}
+        (out / "application.json").write_text(json.dumps(facts))
+        (out / "history.jsonl").write_text('{"loss": 1.0, "step": 1}\n')
+        return out
+
+    return make
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> Callable[..., Path]:
+    """`judged(application, value)`: a folder as the stage evaluate leaves it, with this value of the main metric."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from model import applications
+
+    answers = {
+        "sentiment": {"label": "positive"},
+        "translation": {"target": "你可以直接返回一个响应。"},
+        "summarization": {"summary": "The bridge is to be closed."},
+        "qa": {"answers": [{"text": "1932", "start": 25}]},
+        "srl": {"tags": ["B-A0", "I-A0", "B-V", "O", "O", "O", "O", "O"]},
+    }
+
+    def make(name: str, value: float, evaluation: str = "same rows") -> Path:
+        application = applications.load(name)
+        out = tmp_path / "evaluate" / name
+        out.mkdir(parents=True, exist_ok=True)
+        scores = {application.METRIC: {"value": value, "low": value, "high": value}}
+        report = {"metrics": scores, "baseline": {"guess": scores}, "beats_baseline": False, "evaluation_hash": evaluation}
+        (out / "evaluation.json").write_text(json.dumps(report))
+        rows = [{**application.EXAMPLE, **answers[name]}] * 2
+        pq.write_table(pa.Table.from_pylist(rows, schema=application.SCHEMA), out / "predictions.parquet")
+        return out
+
+    return make
