@@ -34,9 +34,7 @@ def intervals(statistics: np.ndarray, metrics: Metrics, samples: dict[str, np.nd
     """Each metric on all rows with the middle `confidence` of its `samples`."""
     tails = (1 - confidence) / 2 * 100
     bounds = {name: np.percentile(values, [tails, 100 - tails]) for name, values in samples.items()}
-    return {
-        name: Interval(value, *(float(bound) for bound in bounds[name])) for name, value in metrics(statistics.sum(axis=0)).items()
-    }
+    return {name: Interval(value, *(float(bound) for bound in bounds[name])) for name, value in metrics(statistics.sum(axis=0)).items()}
 
 
 def p_value(better: np.ndarray, worse: np.ndarray) -> float:

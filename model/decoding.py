@@ -85,7 +85,7 @@ def stream(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: s
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     """The text of generated tokens, without special ones."""
-    return tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 @torch.inference_mode()
@@ -101,7 +101,7 @@ def _steps(
     cache = DynamicCache(config=model.config)
     for _ in range(max(limits)):
         outputs = model(input_ids=ids, attention_mask=mask, position_ids=positions, cache=cache, use_cache=True, logits_to_keep=1)
-        scores = processors(ids, outputs.logits[:, -1].float())
+        scores = processors(ids, outputs.logits[:, -1].float())  # type: ignore[arg-type]
         ids = _choose(scores, decoding, generators)
         yield ids[:, 0].tolist()
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=-1)
@@ -140,7 +140,7 @@ def _beams(
         eos_token_id=sorted(stop),
         pad_token_id=pad,
     )
-    sequences = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+    sequences = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)  # type: ignore[operator]
     return [_until(row, stop) for row in sequences[:, ids.shape[1] :].tolist()]
 
 

@@ -66,11 +66,11 @@ def answer(
     decoding: "Decoding",
 ) -> list[str]:
     """What the model writes after each prompt; the end of a prompt that leaves no room for an answer in `context` is cut."""
-    from .decoding import generate
+    from .decoding import generate, text_of
     from .features import Special, token_ids
 
     special = Special.of(tokenizer)
     room = max(context - decoding.max_new_tokens, context // 2) - 2
     asked = [[special.end, *prompt[:room], special.separator] for prompt in token_ids(tokenizer, prompts)]
     told = generate(model, tokenizer, asked, decoding, {special.end, special.separator}, batch_size)
-    return [tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip() for ids in told]
+    return [text_of(tokenizer, ids).strip() for ids in told]

@@ -45,4 +45,5 @@ def names_of(labels: list[str]) -> dict[str, Any]:
 
 def labels_of(model: PreTrainedModel) -> list[str]:
     """The labels of a model's outputs, in their order."""
-    return [model.config.id2label[index] for index in range(model.config.num_labels)]
+    config: Any = model.config
+    return [name for _, name in sorted(config.id2label.items())]

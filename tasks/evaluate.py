@@ -78,7 +78,7 @@ def predict(application: Application, checkpoint: Path, rows: Sequence[Row], par
     torch.set_num_threads(params.num_threads)
     facts = json.loads((checkpoint / "application.json").read_text(encoding="utf-8"))
     model = application.open_model(checkpoint, facts["labels"], dropout=0.0)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(rows), 2 * params.batch_size):

@@ -70,7 +70,7 @@ def encode(rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", context: i
     from ..vocabulary import IGNORED
 
     index = {label: at for at, label in enumerate(labels)}
-    features = []
+    features: list[Feature] = []
     for row, sentence in zip(rows, _sentences(rows, tokenizer, context), strict=True):
         targets = [IGNORED] * len(sentence.ids)
         for word, place in sentence.places.items():
