@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,7 +54,7 @@ def run(checkpoint: Path, splits: Path, out: Path, *, params: Params, session: S
 
     application = applications.load(variant)
     rows = examples.by_hash(examples.read(splits / "test.parquet", application.SCHEMA), params.max_examples)
-    predictions = predict(application, checkpoint, rows, params, session)
+    predictions = predict(checkpoint, rows, params, session)
     with threadpool_limits(params.num_threads):
         guesses = application.baselines(examples.read(splits / "train.parquet", application.SCHEMA), rows)
     model = score(application, rows, predictions, params)
@@ -70,21 +70,19 @@ def run(checkpoint: Path, splits: Path, out: Path, *, params: Params, session: S
     return _numbers(facts)
 
 
-def predict(application: Application, checkpoint: Path, rows: Sequence[Row], params: Params, session: Session) -> list[dict[str, Any]]:
+def predict(checkpoint: Path, rows: Sequence[Row], params: Params, session: Session) -> list[dict[str, Any]]:
     """What the model of `checkpoint` says to each row, a few batches at a time."""
     import torch
-    from transformers import AutoTokenizer
+
+    from model.predictor import Predictor
 
     torch.set_num_threads(params.num_threads)
-    facts = json.loads((checkpoint / "application.json").read_text(encoding="utf-8"))
-    model = application.open_model(checkpoint, facts["labels"], dropout=0.0)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    predictor = Predictor(checkpoint)
+    numbers = {field.name: getattr(params, field.name) for field in fields(Decoding)} | {"batch_size": params.batch_size}
     predictions: list[dict[str, Any]] = []
     for start in range(0, len(rows), 2 * params.batch_size):
-        inputs = [{name: row[name] for name in application.INPUTS} for row in rows[start : start + 2 * params.batch_size]]
-        decoding = replace(params, seed=params.seed + start)
-        predictions += application.predict(model, tokenizer, inputs, facts["context"], params.batch_size, decoding)
+        chunk = rows[start : start + 2 * params.batch_size]
+        predictions += predictor.predict(chunk, numbers | {"seed": params.seed + start})
         session.progress(len(predictions), len(rows))
     return predictions
 

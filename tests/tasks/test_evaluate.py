@@ -131,8 +131,8 @@ def test_progress_ends_at_all_and_drawing_is_seeded(bases: Path, tmp_path: Path)
     steps: list[tuple[int, int]] = []
     session = replace(silent(tmp_path), progress=lambda done, total: steps.append((done, total)))
     params = replace(PARAMS, strategy="top-k", top_k=50)
-    module, rows = applications.load("translation"), ROWS["translation"]
-    drawn = [evaluate.predict(module, checkpoint, rows, changed, session) for changed in (params, params, replace(params, seed=2))]
+    rows = ROWS["translation"]
+    drawn = [evaluate.predict(checkpoint, rows, changed, session) for changed in (params, params, replace(params, seed=2))]
     assert drawn[0] == drawn[1] != drawn[2]
     assert steps[:4] == [(6, 20), (12, 20), (18, 20), (20, 20)]
 
