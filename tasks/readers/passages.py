@@ -1,0 +1,31 @@
+"""Passages with a question and its answers in words (JSON lines) in; questions with the spans that answer them out."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tasks.readers import Refused, Row, lines_of
+
+
+def read(files: Sequence[Path], unanswerable: str | None = None) -> Iterator[Row | Refused]:
+    """Rows of `context`, `question`, `answers`: each answer where it first stands in the passage as whole words, in any case.
+
+    Questions whose answers are all in other words than the passage's, or only `unanswerable`, are left out.
+    """
+    for file in files:
+        for number, line in enumerate(lines_of(file), 1):
+            try:
+                found = json.loads(line)
+                context, question, answers = found["passage"].strip(), found["question"].strip(), found["answer"]
+                wanted = {answer.strip().rstrip(".") for answer in ([answers] if isinstance(answers, str) else answers)} - {
+                    "",
+                    unanswerable,
+                }
+            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+                yield Refused(f"{file.name}:{number}", f"expected passage, question and answer ({error})")
+                continue
+            matches = (re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context, re.IGNORECASE) for answer in wanted)
+            if spans := sorted({match.span() for match in matches if match}):
+                answered = [{"text": context[start:end], "start": start} for start, end in spans]
+                yield {"context": context, "question": question, "answers": answered}

@@ -1,0 +1,79 @@
+"""Rows to and from Parquet: the same rows are always the same bytes (for one version of pyarrow), and are never all in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 4096  # in a row group and in a batch
+
+Row = dict[str, Any]
+
+
+def write(file: Path, rows: Iterable[Row], schema: "pa.Schema") -> int:
+    """Write `rows` and say how many there were."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = iter(rows)
+    num_rows = 0
+    with pq.ParquetWriter(file, schema, compression="zstd", version="2.6") as writer:
+        while group := list(islice(rows, ROWS)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+            num_rows += len(group)
+    return num_rows
+
+
+def schema(file: Path) -> "pa.Schema":
+    """The columns of `file`, without metadata.
+
+    Raises:
+        UserError: it is missing, truncated or no Parquet file.
+    """
+    return _open(file).schema_arrow.remove_metadata()
+
+
+def batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
+    """The rows of `file` in its order, a batch at a time.
+
+    Raises:
+        UserError: it is missing, truncated or no Parquet file, or lacks one of `columns`.
+    """
+    import pyarrow as pa
+
+    opened = _open(file)
+    if missing := [name for name in columns or () if name not in opened.schema_arrow.names]:
+        raise UserError(f"{file}: no column {missing[0]}; there is {', '.join(opened.schema_arrow.names)}")
+    try:
+        for batch in opened.iter_batches(batch_size=ROWS, columns=list(columns) if columns else None, use_threads=False):
+            yield batch.to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The rows of `file`, one at a time."""
+    for batch in batches(file, columns):
+        yield from batch
+
+
+def _open(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; run `stemma ingest`") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    return UserError(f"{file}: truncated or not a Parquet file ({str(error).splitlines()[0]}); delete it and fetch it again")
