@@ -62,6 +62,10 @@ def _folder(root: Path) -> Path:
     return (root / ".stemma" / "mlflow").resolve()  # absolute: MLflow stores the place of every artifact
 
 
+def _database(root: Path) -> Path | None:
+    return Path(uri(root).removeprefix("sqlite:///")) if uri(root).startswith("sqlite:///") else None
+
+
 # --- reaching the server ------------------------------------------------------------------------------------------------------------------
 
 
@@ -77,8 +81,8 @@ def connect(root: Path) -> "MlflowClient":
     with explained(root):
         from mlflow import MlflowClient
 
-        if is_new(root):
-            create_database(Path(uri(root).removeprefix("sqlite:///")))
+        if (file := _database(root)) and not file.exists():
+            create_database(file)
         return MlflowClient(tracking_uri=uri(root), registry_uri=uri(root))
 
 
@@ -100,8 +104,8 @@ def create_database(file: Path) -> None:
 
 
 @contextmanager
-def explained(root: Path) -> Iterator[None]:
-    """A failure of the server, the network or the database inside becomes a TrackingError of one line."""
+def explained(root: Path, reason: str | None = None) -> Iterator[None]:
+    """A failure of the server, the network or the database inside becomes a TrackingError of one line, with `reason` or MLflow's words."""
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -109,27 +113,27 @@ def explained(root: Path) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TrackingError(f"MLflow at {uri(root)}: {reason}; start it, or mend MLFLOW_TRACKING_URI") from error
-
-
-def _database(root: Path) -> Path | None:
-    return Path(uri(root).removeprefix("sqlite:///")) if uri(root).startswith("sqlite:///") else None
+        address = urlsplit(uri(root))
+        place = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()  # no password
+        told = reason or " ".join(str(error).split())[:300]
+        raise TrackingError(f"MLflow at {place}: {told}; mend that, or set or unset MLFLOW_TRACKING_URI") from error
 
 
 def _require_answer(root: Path) -> None:
-    parts = urlsplit(uri(root))
-    with explained(root):
-        if (file := _database(root)) and file.exists():
-            with closing(sqlite3.connect(file)) as database:
-                database.execute("PRAGMA user_version")  # MLflow tries for two minutes to open a file that cannot be opened
-        if parts.scheme in ("http", "https"):
+    """Ask briefly first: MLflow itself waits minutes for a server, and two for a database file that cannot be opened."""
+    address = urlsplit(uri(root))
+    if (file := _database(root)) and file.exists():
+        with explained(root), closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA schema_version")
+    elif address.scheme in ("http", "https"):
+        with explained(root, "no server answers there (`stemma up` starts one)"):
             from mlflow.utils.credentials import get_default_host_creds
             from mlflow.utils.rest_utils import http_request
 
             http_request(get_default_host_creds(uri(root)), "/health", "GET", timeout=ANSWER_SECONDS, max_retries=0, raise_on_status=False)
-        elif parts.hostname and parts.port:
-            socket.create_connection((parts.hostname, parts.port), timeout=ANSWER_SECONDS).close()
+    elif address.hostname and address.port:
+        with explained(root, "no database answers there"):
+            socket.create_connection((address.hostname, address.port), timeout=ANSWER_SECONDS).close()
 
 
 def _warn(error: TrackingError) -> None:
