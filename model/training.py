@@ -4,6 +4,7 @@ It holds no state that a checkpoint does not: a micro-batch is a function of its
 randomness of (seed, step). So a training that was killed goes on from its newest sealed checkpoint and ends with the same bytes.
 """
 
+import hashlib
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -47,7 +48,7 @@ def train(
     model.to(device)
     if params.compile:
         model.base_model.compile(dynamic=False)
-    run = _Run(model, params, checkpoints)
+    run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
     log_every = max(1, params.evaluate_every // 10)
     total, count = 0.0, 0
     while not run.finished:
@@ -105,14 +106,14 @@ def shuffled(num_items: int, batch_size: int, seed: int) -> Callable[[int], list
 class _Run:
     """What a training has come to: the content of a checkpoint."""
 
-    def __init__(self, model: PreTrainedModel, params: Training, folder: Path) -> None:
-        self.model, self.params, self.folder = model, params, folder
+    def __init__(self, model: PreTrainedModel, params: Training, folder: Path, identity: str) -> None:
+        self.model, self.params, self.folder, self.identity = model, params, folder, identity
         self.parameters = dict(model.named_parameters())
         self.optimizer = _optimizer(self.parameters, params)
         self.step, self.history = 0, History()
         self.best_loss, self.best, self.waited = math.inf, dict[str, Tensor](), 0
         found = sealed.newest(folder)
-        if found is not None:
+        if found is not None and found[1]["identity"] == identity:
             self._load(*found)
 
     @property
@@ -163,12 +164,8 @@ class _Run:
         tensors |= {f"best/{name}": weight for name, weight in self.best.items()}
         for name, parameter in self.parameters.items():
             tensors |= {f"optimizer/{key}/{name}": value for key, value in self.optimizer.state[parameter].items()}
-        sealed.seal(
-            self.folder,
-            self.step,
-            tensors,
-            {"step": self.step, "history": self.history, "best_loss": self.best_loss, "waited": self.waited},
-        )
+        state = {"step": self.step, "history": self.history, "best_loss": self.best_loss, "waited": self.waited}
+        sealed.seal(self.folder, self.step, tensors, state | {"identity": self.identity})
 
     @torch.no_grad()
     def restore_best(self) -> None:
@@ -190,6 +187,14 @@ class _Run:
                 self.best[name] = tensor.clone().to(self.parameters[name].device)
             else:
                 self.parameters[name].copy_(tensor)
+
+
+def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:
+    """A hash of what a training starts from; a checkpoint of another one is not gone on from."""
+    digest = hashlib.sha256(repr(params).encode())
+    for tensor in (*model.parameters(), *first.values()):
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _settle(params: Training) -> None:
