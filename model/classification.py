@@ -107,7 +107,7 @@ def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[
     predictions = {"majority": [{"label": majority} for _ in rows]}
     if len(counts) > 1:
         weights = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, max_features=50_000, sublinear_tf=True)
-        regression = make_pipeline(weights, LogisticRegression(C=10, max_iter=200))
+        regression = make_pipeline(weights, LogisticRegression(C=3, max_iter=200))
         regression.fit([row["text"] for row in train], [row["label"] for row in train])
         predictions["TF-IDF + logistic regression"] = [{"label": str(label)} for label in regression.predict([row["text"] for row in rows])]
     return predictions
