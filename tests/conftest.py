@@ -1,9 +1,17 @@
 """A tokenizer and bases of a few thousand numbers, made by the project's own code."""
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -125,3 +133,33 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return make
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> Callable[[Path, int], AbstractContextManager[None]]:
+    """`with mlflow_server(root, port):` a server on the database of a project, which keeps the artifacts itself."""
+
+    @contextmanager
+    def serve(root: Path, port: int) -> Iterator[None]:
+        state = root / ".stemma/mlflow"
+        places = [f"--backend-store-uri=sqlite:///{state / 'mlflow.db'}", f"--artifacts-destination={state / 'served'}"]
+        command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1", *places]
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            while process.poll() is None:
+                with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    break
+                time.sleep(0.2)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    return serve
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
