@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,16 +40,11 @@ class Sight:
     """What lies at each path now or, for a plan, will lie there when a stage comes to run."""
 
     repo: "Repo"
+    locked: Mapping[str, Any]  # the stages of dvc.lock
     coming: dict[str, "HashFile | str"] = field(default_factory=dict)  # by path of an output: its content, or who will make it
     texts: dict[str, str] = field(default_factory=dict)  # by path: the text of a coming file, where it is known
     seen: dict[str, "HashFile | None"] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def locked(self) -> dict[str, Any]:
-        """The stages of dvc.lock."""
-        file = Path(self.repo.root_dir, "dvc.lock")
-        return (YAML(typ="safe").load(file) or {}).get("stages", {}) if file.exists() else {}
 
     def values(self, dep: "ParamsDependency") -> dict[str, Any]:
         """The present value of each parameter that a stage reads, by dotted name; without those that are not there."""

@@ -22,7 +22,8 @@ def opened(root: Path, params: str | None = None, say: workspace.Say | None = No
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)
+    for name in ("dvc", "dvc_data", "dvc_objects"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, or looked for afterwards
     with workspace.lock(root, say):
         try:
             with Repo(str(root), fs=_overlaid(root / "params.yaml", params) if params else None, _wait_for_lock=True) as repo:
@@ -63,6 +64,21 @@ def stages(repo: "Repo") -> dict[str, "PipelineStage"]:
     order = {stage: place for place, stage in enumerate(repo.index.stages)}
     found = networkx.lexicographical_topological_sort(repo.index.graph.reverse(copy=False), key=order.__getitem__)
     return {stage.name: stage for stage in found if isinstance(stage, PipelineStage)}
+
+
+def locked(found: Mapping[str, "PipelineStage"]) -> dict[str, Any]:
+    """The entries of dvc.lock by stage, of gone stages too."""
+    return next((stage.dvcfile.lockfile_contents.get("stages", {}) for stage in found.values()), {})
+
+
+def stage(repo: "Repo", name: str) -> "PipelineStage":
+    """One stage, without the rest of the graph."""
+    from dvc.dvcfile import load_file
+
+    file = load_file(repo, str(Path(repo.root_dir, "dvc.yaml")))
+    found = file.stages[name]
+    found.dvcfile = file  # which has parsed dvc.lock by now
+    return found
 
 
 @dataclass(frozen=True)

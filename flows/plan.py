@@ -45,8 +45,9 @@ def plan(root: Path, params: str | None = None) -> list[StagePlan]:
     plans = []
     with graph.opened(root, params) as repo:
         running = processes.running(root)
-        sight = Sight(repo, graph.check_sources(repo, checkout=False))
-        for name, stage in graph.stages(repo).items():
+        stages = graph.stages(repo)
+        sight = Sight(repo, graph.locked(stages), graph.check_sources(repo, checkout=False))
+        for name, stage in stages.items():
             decision = decide(stage, sight, name in running)
             _foresee(stage, decision, sight, root)
             expected = seconds.get(name) if decision.state == "stale" else None

@@ -50,8 +50,8 @@ def bring_up_to_date(pack: processes.Pack, name: str, begin: Begin, force: bool 
     root, began = pack.root, time.monotonic()
     try:
         with graph.changing(root) as repo:
-            stage = graph.stages(repo)[name]
-            decision = decide(stage, Sight(repo))
+            stage = graph.stage(repo, name)
+            decision = decide(stage, Sight(repo, graph.locked({name: stage})))
             if force:
                 decision = Decision("stale", [*decision.reasons, "--force"], decision.key)
             if decision.state == "fresh":
@@ -70,7 +70,7 @@ def bring_up_to_date(pack: processes.Pack, name: str, begin: Begin, force: bool 
             if code:
                 return _failed(name, began, f"exit code {code}", log)
             with graph.changing(root) as repo, _disk_space():
-                stage = graph.stages(repo)[name]
+                stage = graph.stage(repo, name)
                 _commit(repo, stage, inputs)
                 group.forget()
     except UserError as error:
@@ -98,7 +98,7 @@ def _failed(name: str, began: float, how: str, log: Path) -> StageResult:
 
 def _inputs(stage: "PipelineStage") -> dict[str, Any]:
     """What the outputs will be made from: command, and hash or values of each dependency."""
-    return {"command": stage.cmd, **{str(dep.def_path): dep.hash_info.value for dep in stage.deps}}
+    return {"the command": stage.cmd, **{str(dep.def_path): dep.hash_info.value for dep in stage.deps}}
 
 
 def _commit(repo: "Repo", stage: "PipelineStage", inputs: Mapping[str, Any]) -> None:
@@ -118,21 +118,34 @@ def _commit(repo: "Repo", stage: "PipelineStage", inputs: Mapping[str, Any]) -> 
     except OutputDoesNotExistError:
         missing = [out.def_path for out in stage.outs if not out.exists]
         raise UserError(f"{', '.join(missing)}: {stage.name} did not write it; mend the stage or its entry in dvc.yaml") from None
+    _store(stage)
+    _enter(stage)
+
+
+def _store(stage: "PipelineStage") -> None:
+    """Put the outputs into the cache; DVC logs an object that it could not write, and goes on as if it had."""
     stage.commit()
-    _write_lock(stage)
+    lost = [out.def_path for out in stage.outs if out.use_cache and out.changed_cache()]
+    if lost:
+        raise UserError(f"{', '.join(lost)}: could not be written to the DVC cache; make room on its disk, then `stemma run` goes on")
 
 
-def _write_lock(stage: "PipelineStage") -> None:
-    """Write the stage's entry into dvc.lock, whole or not at all: DVC would write in place, and a kill would leave half a file."""
-    from dvc.dvcfile import Lockfile
+def _write_lock(root: Path, document: dict[str, Any]) -> None:
+    """Write dvc.lock whole or not at all: DVC would write in place, and a kill would leave half a file."""
+    from dvc.utils.serialize import dump_yaml
 
-    lock = Path(stage.repo.root_dir, "dvc.lock")
-    partial = lock.parent / ".stemma" / "dvc.lock.partial"
-    partial.unlink(missing_ok=True)
-    if lock.exists():
-        shutil.copyfile(lock, partial)
-    Lockfile(stage.repo, str(partial), verify=False).dump(stage)
-    partial.replace(lock)
+    partial = root / ".stemma" / "dvc.lock.partial"
+    dump_yaml(str(partial), document)
+    partial.replace(root / "dvc.lock")
+
+
+def _enter(stage: "PipelineStage") -> None:
+    """Put what `stage` holds into its entry of dvc.lock."""
+    from dvc.stage.serialize import to_lockfile
+
+    document = {"schema": "2.0", "stages": {}} | stage.dvcfile.lockfile_contents
+    document["stages"] |= to_lockfile(stage)
+    _write_lock(Path(stage.repo.root_dir), document)
 
 
 @contextmanager
@@ -163,8 +176,8 @@ def _restore(repo: "Repo", stage: "PipelineStage", decision: Decision) -> list[s
         out.remove()
     if not damaged:
         stage.save(run_cache=False)
-        stage.commit()
-        _write_lock(stage)
+        _store(stage)
+        _enter(stage)
     return [out.def_path for out in damaged]
 
 
@@ -212,23 +225,17 @@ def prune(root: Path) -> list[str]:
 
     The objects stay in the cache, so a key that comes back to params.yaml is restored.
     """
-    from dvc.utils.serialize import modify_yaml
-
     with graph.changing(root) as repo:
         present = graph.stages(repo)
-        if not (root / "dvc.lock").exists() or not present:
-            return []
-        locked = next(iter(present.values())).dvcfile.lockfile_contents.get("stages", {})
+        locked = graph.locked(present)
         gone = [name for name in locked if name not in present]
+        kept = {out.def_path for stage in present.values() for out in stage.outs}
+        for name in gone:
+            for path in {out["path"] for out in locked[name].get("outs", [])} - kept:
+                _remove(root, path)
+            shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
         if gone:
-            kept = {out.def_path for stage in present.values() for out in stage.outs}
-            for path in (out["path"] for name in gone for out in locked[name].get("outs", [])):
-                if path not in kept:
-                    _remove(root, path)
-            with modify_yaml(str(root / "dvc.lock"), fs=repo.fs) as document:
-                for name in gone:
-                    del document["stages"][name]
-                    shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
+            _write_lock(root, {"schema": "2.0", "stages": {name: locked[name] for name in locked if name in present}})
     return gone
 
 

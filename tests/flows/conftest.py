@@ -1,58 +1,112 @@
 """A project of shell stages: whatever holds for it holds for any graph, since nothing in flows/ knows a stage by name."""
 
 import os
+import queue
+import shutil
 import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from flows import environment
+from flows import environment, walk
+from flows.display import Display
+from flows.walk import LifecycleResult, Walk
+from model.errors import UserError
 
 DVC_YAML = """
 stages:
   seed:
-    cmd: sleep {seconds}; mkdir -p build/seed; cat data/words.txt > build/seed/words; echo "${{letters.seed}}" >> build/seed/words
+    cmd: sleep ${{seconds}}; mkdir -p build/seed; cat data/words.txt > build/seed/words; echo "${{letters.seed}}" >> build/seed/words
     deps: [data]
     params: [letters.seed]
     outs: [build/seed]
   part:
     foreach: ${{parts}}
     do:
-      cmd: sleep {seconds}; mkdir -p build/part; (cat build/seed/words; echo "${{item.word}}") > "build/part/${{key}}"
+      cmd: sleep ${{seconds}}; mkdir -p build/part; (cat build/seed/words; echo "${{item.word}}") > "build/part/${{key}}"
       deps: [build/seed]
       params: ["parts.${{key}}"]
       outs: ["build/part/${{key}}"]
   whole:
-    cmd: sleep {seconds}; cat build/part/a build/part/b > build/whole; echo '{{"lines":' $(wc -l < build/whole)'}}' > build/whole.json
+    cmd: sleep ${{seconds}}; cat build/part/a build/part/b > build/whole; echo "{{\\"lines\\":$(wc -l < build/whole)}}" > build/whole.json
     deps: [build/part/a, build/part/b]
     outs: [build/whole]
     metrics: [build/whole.json]
-"""
+""".replace("{{", "{").replace("}}", "}")
 PARAMS_YAML = """
+seconds: 0
 run:
   parallel_stages: 5
 letters:
   seed: s
 parts:
-""" + "".join(f"  {key}:\n    word: {key}{key}\n" for key in "abcde")
+""" + "".join(f"  {key}:\n    word: {key}{key}\n" for key in "abc")
 
 
-def make_project(root: Path, seconds: float) -> Path:
-    """A git repository with DVC, seven stages and one data version."""
-    environment.quiet(root)
-    (root / "data").mkdir(parents=True)
-    (root / "data/words.txt").write_text("one\ntwo\n")
-    (root / "dvc.yaml").write_text(DVC_YAML.format(seconds=seconds))
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with DVC, five stages and one data version."""
+    root = tmp_path_factory.mktemp("template")
+    (root / "data").mkdir()
+    (root / "data" / "words.txt").write_text("one\ntwo\n")
+    (root / "dvc.yaml").write_text(DVC_YAML)
     (root / "params.yaml").write_text(PARAMS_YAML)
     (root / ".gitignore").write_text("/build/\n/.stemma/\n/data/\n")
-    for command in ("git init -q", "dvc init -q", "dvc add -q data", "git add -A", "git -c user.name=t -c user.email=t@t commit -qm start"):
-        subprocess.run(command, shell=True, cwd=root, check=True)
+    quiet = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root / ".stemma" / "dvc")}
+    person = "-c user.name=tester -c user.email=tester@example.org"
+    command = f"git init -q && dvc init -q && dvc add -q data && git add -A && git {person} commit -qm start"
+    bin_folder = str(Path(sys.executable).parent)
+    subprocess.run(command, shell=True, cwd=root, check=True, env=quiet | {"PATH": f"{bin_folder}:{os.environ['PATH']}"})
+    shutil.rmtree(root / ".stemma")
     return root
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the template; the process is in it."""
     before = dict(os.environ)
-    yield make_project(tmp_path / "project", 0)
+    root = tmp_path / "project"
+    shutil.copytree(template, root, symlinks=True)
+    environment.quiet(root)
+    os.environ.pop("PREFECT_API_URL", None)
+    monkeypatch.chdir(root)
+    yield root
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def change(project: Path) -> Callable[[str, str], None]:
+    """Replace a text in params.yaml."""
+
+    def replace(old: str, new: str, file: str = "params.yaml") -> None:
+        text = (project / file).read_text()
+        assert old in text
+        (project / file).write_text(text.replace(old, new))
+
+    return replace
+
+
+@pytest.fixture
+def walked(project: Path) -> Callable[..., LifecycleResult]:
+    """One lifecycle on threads, without Prefect."""
+
+    def drive(only: str | None = None, force: tuple[str, ...] = ()) -> LifecycleResult:
+        with Display(project) as display, walk.opened(project, display, only, force) as steps, ThreadPoolExecutor(16) as threads:
+            ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+            while not steps.finished:
+                for name in steps.take():
+                    threads.submit(_do, steps, name).add_done_callback(lambda _, name=name: ended.put(name))
+                steps.settle(ended.get(), "crashed")
+            return steps.result()
+
+    return drive
+
+
+def _do(steps: Walk, name: str) -> None:
+    with suppress(UserError):
+        steps.do(name)

@@ -1,0 +1,64 @@
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows import workspace
+from model.errors import UserError
+
+
+def test_the_lock_is_held_by_one_at_a_time_and_the_next_is_told(tmp_path: Path) -> None:
+    heard: list[str] = []
+    order: list[str] = []
+
+    def second() -> None:
+        with workspace.lock(tmp_path, heard.append):
+            order.append("second")
+
+    with workspace.lock(tmp_path, heard.append):
+        other = threading.Thread(target=second)
+        other.start()
+        while not heard:
+            other.join(0.01)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert heard == ["another stemma command is using the workspace; waiting"]
+
+
+def test_who_waits_for_a_lifecycle_is_told_whose_it_is(tmp_path: Path) -> None:
+    heard: list[str] = []
+    with workspace.lifecycle_lock(tmp_path):
+        other = threading.Thread(target=lambda: workspace.lifecycle_lock(tmp_path, heard.append).__enter__(), daemon=True)
+        other.start()
+        while not heard:
+            other.join(0.01)
+    other.join()
+    assert "`stemma run` (pid " in heard[0]
+
+
+def test_a_folder_outside_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / ".dvc").mkdir()
+    with pytest.raises(UserError, match=r"not a git repository .*; run `git init` here"):
+        workspace.check(tmp_path)
+
+
+def test_a_folder_without_dvc_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no \.dvc folder"):
+        workspace.check(tmp_path)
+
+
+def test_git_facts_of_a_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
+    assert workspace.head_commit(project) == head
+    assert str(workspace.data_version(project)).endswith(".dir")
+    assert not workspace.is_dirty(project)
+    (project / "params.yaml").write_text("other: 1\n")
+    assert workspace.is_dirty(project)
+
+
+def test_a_repository_without_commits_has_no_head(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert workspace.head_commit(tmp_path) is None
