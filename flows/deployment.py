@@ -1,6 +1,6 @@
-"""`python -m flows.deployment READY`: the schedule's runner, a process that starts each due lifecycle in a process of its own.
+"""`python -m flows.deployment NAME READY`: the schedule's runner, a process that starts each due lifecycle in a process of its own.
 
-Where the server is comes from PREFECT_API_URL, the project is the current folder; READY is written when it begins to listen.
+NAME is that of its deployment; the server is that of PREFECT_API_URL, the project the current folder. READY is written when it listens.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.runner import Runner
 from prefect.states import Cancelled, Crashed
 
-from flows import schedule, workspace
+from flows import prefect_server, schedule, workspace
 from flows.lifecycle import lifecycle
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
-def deployment(root: Path) -> RunnerDeployment:
+async def deployment(root: Path, name: str) -> RunnerDeployment:
     """The lifecycle of the project at `root`, with its schedule."""
     content = schedule.read(root)
-    return lifecycle.to_deployment(
-        name=schedule.deployment_name(root),
+    return await lifecycle.ato_deployment(
+        name=name,
         schedules=[schedule.as_prefect(content)] if content else [],
         concurrency_limit=ONE_AT_A_TIME,
         parameters={"root": str(root.resolve())},
@@ -44,15 +44,17 @@ def deployment(root: Path) -> RunnerDeployment:
     )
 
 
-def deploy(root: Path) -> UUID:
+async def deploy(root: Path, name: str) -> UUID:
     """Create the deployment on the server, or give it the schedule that is in `.stemma/schedule.json` now."""
-    return deployment(root).apply()
+    return await (await deployment(root, name)).aapply()
 
 
-async def serve(root: Path, ready: Path) -> None:
-    """Start what is due, one at a time, until SIGTERM."""
-    runner = Runner(name=schedule.deployment_name(root), limit=1, pause_on_shutdown=False)
-    identity = await runner.add_deployment(deployment(root))
+async def serve(root: Path, name: str, ready: Path) -> None:
+    """Once there is a server, start what is due, one at a time, until SIGTERM."""
+    while not prefect_server.answers(os.environ["PREFECT_API_URL"]):
+        await asyncio.sleep(0.2)
+    runner = Runner(name=name, limit=1, pause_on_shutdown=False)
+    identity = await runner.add_deployment(await deployment(root, name))
     async with get_client() as client:
         await reconcile(client, root, identity)
     ready.write_text(str(os.getpid()), encoding="utf-8")
@@ -82,4 +84,4 @@ async def _runs(client: PrefectClient, identity: UUID, state: FlowRunFilterState
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path.cwd(), Path(sys.argv[1])))
+    asyncio.run(serve(Path.cwd(), sys.argv[1], Path(sys.argv[2])))

@@ -119,14 +119,14 @@ def shell(command: str | Sequence[str]) -> list[str]:
 
 def running(root: Path) -> set[str]:
     """Names of the recorded groups that are alive, whoever started them."""
-    return {record["name"] for record in _records(root) if _members(record)}
+    return {record["name"] for record in _records(root) if members(record)}
 
 
 def end_leftovers(root: Path) -> list[str]:
     """End every recorded group that is still alive and forget it; the names of those. Only for the holder of the lifecycle lock."""
     ended = []
     for record in _records(root):
-        if _members(record):
+        if members(record):
             _kill(record["pid"])
             ended.append(record["name"])
         (_folder(root) / f"{record['pid']}.json").unlink(missing_ok=True)
@@ -155,8 +155,8 @@ def _records(root: Path) -> list[dict]:
     return records
 
 
-def _members(record: dict) -> list[int]:
-    """Living processes of a recorded group; none if its id has gone to somebody else since."""
+def members(record: dict) -> list[int]:
+    """Living processes of a recorded group (`pid`, `started`); none if its id has gone to somebody else since."""
     try:
         leader = psutil.Process(record["pid"])
         if abs(leader.create_time() - record["started"]) > 2:  # seconds: the clock may have been set

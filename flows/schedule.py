@@ -43,7 +43,7 @@ def schedule(root: Path, cron: str | None = None, every: str | None = None, time
     from flows import deployment
 
     with temporary_settings({PREFECT_API_URL: url}):
-        deployment.deploy(root)
+        asyncio.run(deployment.deploy(root, deployment_name(root)))
     return f"scheduled; the first run is at {first:%Y-%m-%d %H:%M:%S %Z}" if first else "not scheduled any more"
 
 
@@ -59,7 +59,7 @@ def read(root: Path) -> dict[str, Any] | None:
 
 
 def deployment_name(root: Path) -> str:
-    """One for each copy of the project, since several may report to one server."""
+    """As the server knows it; one for each copy of the project where several may report to one server."""
     here = f"{socket.gethostname()}:{root.resolve()}"
     return f"stemma-{hashlib.sha256(here.encode()).hexdigest()[:8]}" if "PREFECT_API_URL" in os.environ else "stemma"
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from urllib.error import URLError
 import psutil
 from filelock import FileLock
 
-from flows import prefect_server, processes
+from flows import prefect_server, processes, schedule
 from model.errors import UserError
 from tasks import tracking
 
@@ -49,35 +48,33 @@ def up(root: Path, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
         running = _running(root)
         servers = [service for service in (_mlflow(root, mlflow_port), _prefect(root, prefect_port)) if service]
         starting = [service for service in servers if service.name not in running]
+        lost = {service.name for service in starting}
+        _stop(root, lost | {"runner"} if "prefect" in lost or "runner" not in running else lost)  # what is left of them
         for service in starting:
             _require_free_port(service)
-        started: list[str] = []
+        if "mlflow" not in running and not (_mlflow_folder(root) / "mlflow.db").exists():
+            tracking.connect(root)  # makes the database
         try:
             for service in starting:
                 _start(root, service)
-                started.append(service.name)
+            if "runner" not in _running(root):
+                starting.append(_runner(root))
+                _start(root, starting[-1])
             for service in starting:
                 _wait(root, service)
-            if "runner" not in running:
-                runner = _runner(root)
-                _start(root, runner)
-                started.append(runner.name)
-                _wait(root, runner)
         except BaseException:
-            _stop(root, started)
+            _stop(root, {service.name for service in starting})
             raise
 
 
 def down(root: Path) -> None:
     """Stop exactly what `up` has started, the runner first."""
     with _lock(root):
-        _stop(root, list(_read(root)))
+        _stop(root, set(_read(root)))
 
 
 def status(root: Path) -> dict[str, Any]:
     """Where everything is: `tracking_uri`, `prefect_api_url`, the services, the schedule and its next runs."""
-    from flows import schedule
-
     running, url = _running(root), os.environ.get("PREFECT_API_URL") or prefect_url(root)
     elsewhere = {"mlflow": _mlflow_elsewhere(root), "prefect": os.environ.get("PREFECT_API_URL"), "runner": None}
     services = {}
@@ -112,13 +109,15 @@ def prefect_url(root: Path) -> str | None:
 def _mlflow(root: Path, port: int) -> Service | None:
     if _mlflow_elsewhere(root):
         return None
-    state, url = root.resolve() / ".stemma" / "mlflow", f"http://127.0.0.1:{port}"
-    if not (state / "mlflow.db").exists() and tracking.uri(root).endswith(str(state / "mlflow.db")):
-        tracking.create_database(state / "mlflow.db")
-    stores = ["--backend-store-uri", tracking.uri(root), "--default-artifact-root", (state / "artifacts").as_uri()]
+    url = f"http://127.0.0.1:{port}"
+    stores = ["--backend-store-uri", tracking.uri(root), "--default-artifact-root", (_mlflow_folder(root) / "artifacts").as_uri()]
     place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command = [sys.executable, "-m", "mlflow", "server", *stores, *place]
     return Service("mlflow", "the MLflow UI", command, {}, url, port, lambda pid: _answers(f"{url}/health"))
+
+
+def _mlflow_folder(root: Path) -> Path:
+    return root.resolve() / ".stemma" / "mlflow"
 
 
 def _mlflow_elsewhere(root: Path) -> str | None:
@@ -139,12 +138,12 @@ def _prefect(root: Path, port: int) -> Service | None:
 
 
 def _runner(root: Path) -> Service:
-    url = prefect_server.named(root)
+    url = os.environ.get("PREFECT_API_URL") or prefect_url(root)
     assert url is not None
     ready = root / ".stemma" / "runner"
     code = str(Path(__file__).parents[1])
     variables = {"PREFECT_API_URL": url, "PYTHONPATH": os.pathsep.join(filter(None, [code, os.environ.get("PYTHONPATH")]))}
-    command = [sys.executable, "-m", "flows.deployment", str(ready)]
+    command = [sys.executable, "-m", "flows.deployment", schedule.deployment_name(root), str(ready)]
     return Service("runner", "the schedule's runner", command, variables, None, None, lambda pid: _says(ready, pid))
 
 
@@ -192,7 +191,7 @@ def _holder(port: int) -> str:
 def _start(root: Path, service: Service) -> None:
     log = _log(root, service.name)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
             service.command,
             cwd=root,
@@ -209,41 +208,38 @@ def _start(root: Path, service: Service) -> None:
 def _wait(root: Path, service: Service) -> None:
     record, deadline = _read(root)[service.name], time.monotonic() + START
     while not service.answers(record["pid"]):
-        if not _alive(record) or time.monotonic() > deadline:
+        if service.name not in _running(root) or time.monotonic() > deadline:
             last = next((line.strip() for line in reversed(processes.tail(_log(root, service.name))) if line.strip()), "it said nothing")
             raise UserError(f"{_log(root, service.name)}: {service.title} did not start ({last}); mend that and run `stemma up` again")
         time.sleep(0.2)
 
 
-def _stop(root: Path, names: list[str]) -> None:
-    """End these and everything below them, last started first: asked, then at once."""
-    for name in reversed(names):
-        record = _read(root)[name]
-        family: list[psutil.Process] = []
-        if _alive(record):
-            leader = psutil.Process(record["pid"])
-            family = [leader, *leader.children(recursive=True)]
-            with suppress(ProcessLookupError):
-                os.killpg(record["pid"], signal.SIGTERM)
+def _stop(root: Path, names: set[str]) -> None:
+    """End these and everything below them: the runner before what it reports to, and at once what does not end when asked."""
+    for together in ({"runner"}, {"mlflow", "prefect"}):
+        groups = [record for name, record in _read(root).items() if name in together & names]
+        family = {process for record in groups for pid in processes.members(record) for process in _family(pid)}
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.terminate()
         _, stubborn = psutil.wait_procs(family, timeout=STOP)
         for process in stubborn:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=STOP)
-        _write(root, {other: kept for other, kept in _read(root).items() if other != name})
+    _write(root, {name: record for name, record in _read(root).items() if name not in names})
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return [process := psutil.Process(pid), *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _running(root: Path) -> dict[str, dict[str, Any]]:
-    return {name: record for name, record in _read(root).items() if _alive(record)}
-
-
-def _alive(record: dict[str, Any]) -> bool:
-    """Whether the recorded process lives, and its id has not gone to somebody else since."""
-    try:
-        process = psutil.Process(record["pid"])
-        return abs(process.create_time() - record["started"]) < 2 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    """What is recorded and whose own process lives, not only some below it."""
+    return {name: record for name, record in _read(root).items() if processes.members(record) == [record["pid"]]}
 
 
 def _read(root: Path) -> dict[str, dict[str, Any]]:

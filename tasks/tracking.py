@@ -106,9 +106,10 @@ def create_database(file: Path) -> None:
 @contextmanager
 def explained(root: Path, reason: str | None = None) -> Iterator[None]:
     """A failure of the server, the network or the database inside becomes a TrackingError of one line, with `reason` or MLflow's words."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # the import has set it to INFO
 
     try:
         yield
