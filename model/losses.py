@@ -1,6 +1,7 @@
 """Losses as sums over labels, so that a step over several batches can be normalised by all its labels at once."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ def language_loss(model: PreTrainedModel, batch: Batch, label_smoothing: float =
 
 def labelled_logits(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Float32 logits (labels, vocabulary) and label ids (labels) of a batch with `input_ids` and `labels` (batch, tokens)."""
-    inputs = {name: value for name, value in batch.items() if name not in ("labels", "documents")}
+    inputs: dict[str, Any] = {name: value for name, value in batch.items() if name not in ("labels", "documents")}
     if "documents" in batch:
         inputs |= packing.attention(model.config, batch["documents"])
     hidden, labels = model.base_model(**inputs).last_hidden_state, batch["labels"]

@@ -1,6 +1,7 @@
 """Documents of any length into full blocks, in which no token attends across documents."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ def pack(documents: Iterable[Sequence[int]], context: int) -> Iterator[Block]:
     tokens: list[int] = []
     indices: list[int] = []
     for document in documents:
-        rest = document
+        rest = list(document)
         while rest:
             piece, rest = rest[: context - len(tokens)], rest[context - len(tokens) :]
             indices += [indices[-1] + 1 if indices else 0] * len(piece)
@@ -29,7 +30,7 @@ def pack(documents: Iterable[Sequence[int]], context: int) -> Iterator[Block]:
         yield tokens + [PAD] * padding, indices + [-1] * padding
 
 
-def attention(config: PreTrainedConfig, documents: Tensor) -> dict[str, Tensor | dict[str, Tensor]]:
+def attention(config: PreTrainedConfig, documents: Tensor) -> dict[str, Any]:
     """What a model of `config` needs besides `input_ids` to see each document of `documents` (batch, tokens) as if it were alone.
 
     A block-diagonal mask and positions that restart. Padding attends to padding, so that no row of the mask is empty.
