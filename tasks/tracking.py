@@ -145,15 +145,17 @@ def _warn(error: TrackingError) -> None:
 
 
 def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
-    """The id of a new parent run, or None and one warning where the server does not answer."""
+    """The id of a new parent run with `tags` (`data_version`, `run_commit`), or None and one warning where the server does not answer."""
     try:
         client = connect(root)
         with explained(root):
             where = experiment(client, root)
             _bury_the_dead(client, root, where)
             name = f"lifecycle {datetime.now():%Y-%m-%d %H:%M:%S}"
-            mine = {"stemma.workspace": _workspace(root), "stemma.process": _this_process()}
-            return client.create_run(where, run_name=name, tags={**tags, **mine}).info.run_id
+            mine = {"workspace": _workspace(root), "process": _this_process()}
+            return client.create_run(
+                where, run_name=name, tags={f"stemma.{key}": value for key, value in {**tags, **mine}.items()}
+            ).info.run_id
     except TrackingError as error:
         _warn(error)
         return None

@@ -50,7 +50,7 @@ def test_the_database_lets_readers_and_a_writer_work_at_once_and_is_made_once(em
 
 @pytest.mark.e2e
 def test_a_stage_is_a_child_of_its_lifecycle_with_params_curves_metrics_and_artifacts(tracked: Path) -> None:
-    parent = tracking.open_lifecycle(tracked, {"stemma.data_version": "d41d"})
+    parent = tracking.open_lifecycle(tracked, {"data_version": "d41d"})
     assert parent
     run = tracking.StageRun.open(tracked, "pretrain@decoder", "key1", parent, PARAMS)
     assert run
@@ -72,6 +72,7 @@ def test_a_stage_is_a_child_of_its_lifecycle_with_params_curves_metrics_and_arti
 
     whole = client.get_run(parent)
     assert whole.info.status == "FINISHED"
+    assert whole.data.tags["stemma.data_version"] == "d41d"
     assert whole.data.tags["stemma.run.pretrain.decoder"] == run.run_id
     assert f"runs/{run.run_id})" in whole.data.tags["mlflow.note.content"]
     assert [file.path for file in client.list_artifacts(parent)] == ["stages.md"]
