@@ -1,7 +1,6 @@
 """DVC's view of the project, opened for one operation: its stages, what each needs, and the data below them."""
 
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ def opened(root: Path, params: str | None = None, say: workspace.Say | None = No
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, or looked for afterwards
     with workspace.lock(root, say):
         try:
-            with Repo(str(root), fs=_overlaid(root / "params.yaml", params) if params else None, _wait_for_lock=True) as repo:
+            with Repo(str(root), fs=_overlaid(root.absolute() / "params.yaml", params) if params else None, _wait_for_lock=True) as repo:
                 yield repo
         except DvcException as error:
             raise UserError(f"DVC: {' '.join(str(error).split())}; mend that and run `stemma plan`") from error
@@ -49,7 +48,7 @@ def _overlaid(file: Path, text: str) -> Any:
 
     class Overlay(LocalFileSystem):
         def open(self, path: str, mode: str = "r", **options: Any) -> Any:
-            if os.fspath(path) == str(file):
+            if Path(path).absolute() == file:
                 return BytesIO(text.encode()) if "b" in mode else StringIO(text)
             return super().open(path, mode=mode, **options)
 
