@@ -25,9 +25,9 @@ class Tracked:
         """The id of the parent run; None where the server does not answer."""
         with self._lock:
             if not self._asked:
-                from tasks import tracking
+                from tasks import lifecycles
 
-                self._parent = tracking.open_lifecycle(self.root, self.origin())
+                self._parent = lifecycles.open_lifecycle(self.root, self.origin())
                 self._asked = True
             return self._parent
 
@@ -145,10 +145,10 @@ class Tracked:
     def close(self, status: Literal["FINISHED", "FAILED", "KILLED"], results: list[StageResult]) -> None:
         """End the parent run, if there is one."""
         if self._parent:
-            from tasks import tracking
+            from tasks import lifecycles
 
             found = [{"name": one.name, "outcome": one.outcome, "seconds": one.seconds, "key": one.key or ""} for one in results]
-            tracking.close_lifecycle(self.root, self._parent, status, found)
+            lifecycles.close_lifecycle(self.root, self._parent, status, found)
 
     def _marker(self, name: str) -> Path:
         return self.root / ".stemma" / "unsynchronized" / name

@@ -1,15 +1,17 @@
-"""The code that travels with a registered model: a copy of `model/` under a name of its own, and the script MLflow loads it with.
+"""What travels with a registered model: a copy of `model/` under a name of its own, the script MLflow loads it with, and its signature.
 
 The name holds the hash of the sources, so that several versions, and somebody else's package called `model`, can live in one process.
 """
 
 import ast
 import hashlib
+import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
+from typing import Any
 
 SOURCES = Path(__file__).parents[1] / "model"
 
@@ -64,6 +66,22 @@ def requirements(sources: Path = SOURCES) -> list[str]:
     distributions = packages_distributions()
     imported = {distribution for module in _imports(sources) for distribution in distributions.get(module, [])}
     return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(imported | ALWAYS)]  # +cpu is on no public index
+
+
+def signature(inputs: Mapping[str, Any], outputs: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
+    """MLflow's signature of a model, as MLflow writes it: the columns of an input and an output row, and the numbers one may override."""
+    params = [{"name": name, "default": value, "shape": None, **_type(value)} for name, value in defaults.items()]
+    return {"inputs": _columns(inputs), "outputs": _columns(outputs), "params": json.dumps(params)}
+
+
+def _columns(row: Mapping[str, Any]) -> str:
+    return json.dumps([{"name": name, "required": True, **_type(value)} for name, value in row.items()])
+
+
+def _type(value: Any) -> dict[str, Any]:
+    if isinstance(value, list):
+        return {"type": "array", "items": _type(value[0]) if value else {"type": "any"}}
+    return {"type": {bool: "boolean", int: "long", float: "double", str: "string"}[type(value)]}
 
 
 def _imports(sources: Path) -> Iterator[str]:

@@ -1,7 +1,10 @@
 """Whether a new version of a model becomes its champion."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
+
+from model.applications import Application
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,14 @@ def decide(metric: str, new: Score, champion: int | None, known: Score | None, a
     if new.value >= compared.value:
         return Decision("champion", f"champion: {metric} {new.value:.4f} is not below {other}", evidence)
     return Decision("challenger", f"challenger: {metric} {new.value:.4f} is below {other}", evidence)
+
+
+def score(model: Any, application: Application, evaluation: Path) -> float:
+    """The main metric of a registered model on the examples of another model's evaluation."""
+    import pyarrow.parquet as pq
+    from pandas import DataFrame
+
+    rows = pq.read_table(evaluation / "predictions.parquet", columns=application.SCHEMA.names).to_pylist()
+    predicted = DataFrame(model.predict(DataFrame([{name: row[name] for name in application.INPUTS} for row in rows])))
+    statistics = application.statistics(rows, predicted.to_dict("records"))
+    return application.metrics(statistics.sum(axis=0))[application.METRIC]

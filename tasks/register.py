@@ -169,7 +169,13 @@ def _create(
         )
         logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=tags)
         saved = Path(folder, "saved")
-        _save(saved, application, checkpoint, signature, {"model_id": logged.model_id, "run_id": run_id, "metadata": tags})
+        _save(
+            saved,
+            application,
+            checkpoint,
+            signature,
+            {"model_id": logged.model_id, "model_uuid": logged.model_id, "run_id": run_id, "metadata": tags},
+        )
         (saved / "decision.json").write_text(json.dumps(asdict(decision), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         client.log_model_artifacts(logged.model_id, str(saved))
         client.finalize_logged_model(logged.model_id, "READY")
@@ -210,33 +216,11 @@ def _decoding(root: Path) -> dict[str, Any]:
 def _signature(application: Application, checkpoint: Path, defaults: Mapping[str, Any]) -> "ModelSignature":
     """What goes in and comes out, from the application's example; predicting it also proves that the checkpoint works."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec
 
     from model.predictor import Predictor
 
     [predicted] = Predictor(checkpoint).predict([application.EXAMPLE], defaults)
-    settings = ParamSchema([ParamSpec(name, _scalar(value), value) for name, value in defaults.items()])
-    return ModelSignature(inputs=_schema(application.EXAMPLE), outputs=_schema(predicted), params=settings)
-
-
-def _schema(row: Mapping[str, Any]) -> Any:
-    from mlflow.types import ColSpec, Schema
-
-    return Schema([ColSpec(_type(value), name) for name, value in row.items()])
-
-
-def _type(value: Any) -> Any:
-    from mlflow.types.schema import AnyType, Array, Object, Property
-
-    if isinstance(value, list):
-        return Array(_type(value[0]) if value else AnyType())
-    if isinstance(value, Mapping):
-        return Object([Property(name, _type(inner)) for name, inner in value.items()])
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    return {bool: "boolean", int: "long", float: "double", str: "string"}[type(value)]
+    return ModelSignature.from_dict(bundle.signature(application.EXAMPLE, predicted, defaults))
 
 
 def _decide(
@@ -253,19 +237,8 @@ def _decide(
     if "stemma.metrics" in champion.tags:
         known = gate.Score(json.loads(champion.tags["stemma.metrics"])[metric], champion.tags["stemma.evaluation"])
     if known is None or known.evaluation != new.evaluation:
-        again = gate.Score(_score(_load(client, root, name, int(champion.version)), application, evaluation), new.evaluation)
+        again = gate.Score(gate.score(_load(client, root, name, int(champion.version)), application, evaluation), new.evaluation)
     return gate.decide(metric, new, int(champion.version), known, again)
-
-
-def _score(model: "PyFuncModel", application: Application, evaluation: Path) -> float:
-    """The main metric of a registered model on the examples that the new one was evaluated on."""
-    import pyarrow.parquet as pq
-    from pandas import DataFrame
-
-    rows = pq.read_table(evaluation / "predictions.parquet", columns=application.SCHEMA.names).to_pylist()
-    predicted = model.predict(DataFrame([{name: row[name] for name in application.INPUTS} for row in rows]))
-    statistics = application.statistics(rows, DataFrame(predicted).to_dict("records"))
-    return application.metrics(statistics.sum(axis=0))[application.METRIC]
 
 
 def _own_run(client: "MlflowClient", experiment: str, name: str) -> str:

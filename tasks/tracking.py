@@ -1,4 +1,4 @@
-"""The runs of lifecycles and stages in MLflow: a view of what is among the outputs, so `sync` can add what a dead server missed.
+"""The tracking server, and the runs of stages on it: a view of what is among the outputs, so `sync` can add what a dead server missed.
 
 Runs go by explicit ids; MLflow's fluent interface, with an active run per thread, is never used.
 """
@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from model.errors import UserError
@@ -137,52 +136,9 @@ def _require_answer(root: Path) -> None:
             socket.create_connection((address.hostname, address.port), timeout=ANSWER_SECONDS).close()
 
 
-def _warn(error: TrackingError) -> None:
+def warn(error: TrackingError) -> None:
+    """Tell once on stderr that runs or models cannot be recorded now."""
     sys.stderr.write(f"warning: {error}. Going on without it; what it misses is added later\n")
-
-
-# --- the run of a lifecycle ---------------------------------------------------------------------------------------------------------------
-
-
-def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
-    """The id of a new parent run with `tags` (`data_version`, `run_commit`), or None and one warning where the server does not answer."""
-    try:
-        client = connect(root)
-        with explained(root):
-            where = experiment(client, root)
-            _bury_the_dead(client, root, where)
-            name = f"lifecycle {datetime.now():%Y-%m-%d %H:%M:%S}"
-            mine = {"workspace": _workspace(root), "process": _this_process()}
-            return client.create_run(
-                where, run_name=name, tags={f"stemma.{key}": value for key, value in {**tags, **mine}.items()}
-            ).info.run_id
-    except TrackingError as error:
-        _warn(error)
-        return None
-
-
-def close_lifecycle(root: Path, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], stages: list[dict[str, Any]]) -> None:
-    """End the parent run with the outcome of each stage, and links to the runs that made the outputs, of this lifecycle or an earlier one.
-
-    A stage is `{"name", "outcome", "seconds"}` and its `key`, by which the run is looked up; without it there is no link.
-    """
-    try:
-        client = connect(root)
-        with explained(root):
-            where = experiment(client, root)
-            links = {}
-            for stage in stages:
-                name = stage["name"].replace("@", ".")  # MLflow's tag names know no @
-                client.set_tag(run_id, f"stemma.outcome.{name}", stage["outcome"])
-                if found := _finished(client, where, stage["name"], stage.get("key", "")):
-                    client.set_tag(run_id, f"stemma.run.{name}", found.info.run_id)
-                    links[stage["name"]] = f"[{found.info.run_id[:8]}](#/experiments/{where}/runs/{found.info.run_id})"
-            table = shown.table(stages, links)
-            client.set_tag(run_id, "mlflow.note.content", table)  # the run's description: MLflow renders it, links and all
-            client.log_text(run_id, table, "stages.md")
-            _end(client, where, run_id, status)
-    except TrackingError as error:
-        _warn(error)
 
 
 def experiment(client: "MlflowClient", root: Path) -> str:
@@ -196,40 +152,9 @@ def experiment(client: "MlflowClient", root: Path) -> str:
     return found.experiment_id
 
 
-def _workspace(root: Path) -> str:
+def workspace(root: Path) -> str:
     """A name for this machine's copy of the project, which tells nothing about either."""
     return hashlib.sha256(f"{socket.gethostname()}:{_folder(root)}".encode()).hexdigest()[:16]
-
-
-def _this_process() -> str:
-    import psutil
-
-    return f"{os.getpid()} {psutil.Process().create_time():.2f}"
-
-
-def _bury_the_dead(client: "MlflowClient", root: Path, where: str) -> None:
-    """Runs of lifecycles that were killed would say RUNNING for ever. (A stage that starts again with the same key goes on in its run.)"""
-    here = f"attributes.status = 'RUNNING' and tags.`stemma.workspace` = '{_workspace(root)}' and tags.`stemma.process` LIKE '% %'"
-    for run in client.search_runs([where], here):
-        if not _lives(run.data.tags["stemma.process"]):
-            _end(client, where, run.info.run_id, "KILLED")
-
-
-def _end(client: "MlflowClient", where: str, run_id: str, status: str) -> None:
-    """End a parent run, and the runs of stages that were killed with it."""
-    for child in client.search_runs([where], f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{run_id}'"):
-        client.set_terminated(child.info.run_id, "KILLED")
-    client.set_terminated(run_id, status)
-
-
-def _lives(process: str) -> bool:
-    import psutil
-
-    pid, _, started = process.partition(" ")
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except psutil.NoSuchProcess:
-        return False
 
 
 # --- the run of a stage -------------------------------------------------------------------------------------------------------------------
@@ -263,7 +188,7 @@ class StageRun:
                 logged = _logged(client, run.info.run_id, run.data.metrics)
                 return cls(root, client, run.info.run_id, {name: max(steps) for name, steps in logged.items()})
         except TrackingError as error:
-            _warn(error)
+            warn(error)
             return None
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -297,7 +222,7 @@ class StageRun:
                 then()
         except TrackingError as error:
             self.dead = True
-            _warn(error)
+            warn(error)
 
 
 def sync(root: Path, stage: str, key: str, parent_run_id: str | None, params: dict[str, Any], metrics_file: Path, out: Path) -> str | None:
@@ -313,7 +238,7 @@ def sync(root: Path, stage: str, key: str, parent_run_id: str | None, params: di
             _complete(client, run.info.run_id, metrics, out)
             return run.info.run_id
     except TrackingError as error:
-        _warn(error)
+        warn(error)
         return None
 
 
@@ -329,7 +254,7 @@ def _finished(client: "MlflowClient", where: str, stage: str, key: str) -> "Run 
 
 def _unfinished(client: "MlflowClient", root: Path, where: str, stage: str, key: str) -> "Run | None":
     """The run of an attempt that stopped, here: another clone on the same server may be running the same key just now."""
-    return _latest(client, where, stage, key, f"attributes.status != 'FINISHED' and tags.`stemma.workspace` = '{_workspace(root)}'")
+    return _latest(client, where, stage, key, f"attributes.status != 'FINISHED' and tags.`stemma.workspace` = '{workspace(root)}'")
 
 
 def _latest(client: "MlflowClient", where: str, stage: str, key: str, status: str) -> "Run | None":
@@ -342,7 +267,7 @@ def _create(
 ) -> "Run":
     from mlflow.entities import Param
 
-    tags = {"stemma.stage": stage, "stemma.key": key, "stemma.workspace": _workspace(root)}
+    tags = {"stemma.stage": stage, "stemma.key": key, "stemma.workspace": workspace(root)}
     if parent_run_id:
         tags["mlflow.parentRunId"] = parent_run_id
     run = client.create_run(where, run_name=stage, tags=tags)

@@ -11,7 +11,10 @@ def test_the_first_version_is_champion() -> None:
 
 def test_an_equal_version_takes_over_and_a_worse_one_does_not() -> None:
     known = Score(0.5, "a")
-    assert decide("f1", Score(0.5, "a"), 3, known, None).text == "champion: f1 0.5000 is not below 0.5000 of version 3 on the same evaluation set"
+    assert (
+        decide("f1", Score(0.5, "a"), 3, known, None).text
+        == "champion: f1 0.5000 is not below 0.5000 of version 3 on the same evaluation set"
+    )
     assert decide("f1", Score(0.4, "a"), 3, known, None).alias == "challenger"
 
 

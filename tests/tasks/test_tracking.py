@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import tracking
+from tasks import lifecycles, tracking
 
 PARAMS = {"max_steps": 3, "training": {"seed": 1}}
 
@@ -50,14 +50,14 @@ def test_the_database_lets_readers_and_a_writer_work_at_once_and_is_made_once(em
 
 @pytest.mark.e2e
 def test_a_stage_is_a_child_of_its_lifecycle_with_params_curves_metrics_and_artifacts(tracked: Path) -> None:
-    parent = tracking.open_lifecycle(tracked, {"data_version": "d41d"})
+    parent = lifecycles.open_lifecycle(tracked, {"data_version": "d41d"})
     assert parent
     run = tracking.StageRun.open(tracked, "pretrain@decoder", "key1", parent, PARAMS)
     assert run
     for step in range(1, 7):
         run.log(step, {"loss": 1 / step})
     run.finish({"num_steps": 6.0, "loss": 0.1}, outputs(tracked))
-    tracking.close_lifecycle(tracked, parent, "FINISHED", [{"name": "pretrain@decoder", "key": "key1", "outcome": "ran", "seconds": 2.0}])
+    lifecycles.close_lifecycle(tracked, parent, "FINISHED", [{"name": "pretrain@decoder", "key": "key1", "outcome": "ran", "seconds": 2.0}])
 
     client = tracking.connect(tracked)
     found = client.get_run(run.run_id)
@@ -80,25 +80,6 @@ def test_a_stage_is_a_child_of_its_lifecycle_with_params_curves_metrics_and_arti
 
 
 @pytest.mark.e2e
-def test_an_unchanged_stage_is_linked_to_the_run_that_made_its_outputs(tracked: Path) -> None:
-    metrics = tracked / "metrics.json"
-    metrics.write_text('{"num_steps": 6}')
-    made = tracking.sync(tracked, "pretrain@decoder", "key1", None, PARAMS, metrics, outputs(tracked))
-    parent = tracking.open_lifecycle(tracked, {})
-    assert made
-    assert parent
-    stages = [
-        {"name": "pretrain@decoder", "key": "key1", "outcome": "unchanged", "seconds": 0.0},
-        {"name": "finetune@qa", "outcome": "skipped", "seconds": None},
-    ]
-    tracking.close_lifecycle(tracked, parent, "FAILED", stages)
-    tags = tracking.connect(tracked).get_run(parent).data.tags
-    assert tags["stemma.run.pretrain.decoder"] == made
-    assert tags["stemma.outcome.finetune.qa"] == "skipped"
-    assert "stemma.run.finetune.qa" not in tags
-
-
-@pytest.mark.e2e
 def test_sync_makes_a_missing_run_from_the_outputs_and_only_once(tracked: Path) -> None:
     metrics = tracked / "metrics.json"
     metrics.write_text('{"num_steps": 6}')
@@ -114,10 +95,10 @@ def test_sync_makes_a_missing_run_from_the_outputs_and_only_once(tracked: Path) 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tasks import tracking
+from tasks import lifecycles, tracking
 tracking.FLUSH_SECONDS = -1
 root = Path(sys.argv[1])
-parent = tracking.open_lifecycle(root, {})
+parent = lifecycles.open_lifecycle(root, {})
 run = tracking.StageRun.open(root, "pretrain@decoder", "key1", parent, {})
 for step in range(1, 5):
     run.log(step, {"loss": 1 / step})
@@ -132,7 +113,7 @@ def test_a_killed_stage_goes_on_in_its_run_without_a_step_twice(tracked: Path) -
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     dead, run_id = killed.stdout.split()
 
-    parent = tracking.open_lifecycle(tracked, {})
+    parent = lifecycles.open_lifecycle(tracked, {})
     client = tracking.connect(tracked)
     assert client.get_run(dead).info.status == client.get_run(run_id).info.status == "KILLED"
     run = tracking.StageRun.open(tracked, "pretrain@decoder", "key1", parent, {})
@@ -149,7 +130,7 @@ def test_a_killed_stage_goes_on_in_its_run_without_a_step_twice(tracked: Path) -
 def test_a_server_that_is_not_there_costs_a_warning_and_a_moment(tracked: Path, free_port: int, monkeypatch, capfd) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port}")
     began = time.monotonic()
-    assert tracking.open_lifecycle(tracked, {}) is None
+    assert lifecycles.open_lifecycle(tracked, {}) is None
     assert tracking.StageRun.open(tracked, "prepare", "key1", None, {}) is None
     assert tracking.sync(tracked, "prepare", "key1", None, {}, tracked / "none.json", tracked) is None
     assert time.monotonic() - began < 5
@@ -163,7 +144,7 @@ def test_a_server_that_hangs_costs_seconds(tracked: Path, monkeypatch: pytest.Mo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
-        assert tracking.open_lifecycle(tracked, {}) is None
+        assert lifecycles.open_lifecycle(tracked, {}) is None
         assert time.monotonic() - began < 6
 
 
@@ -171,7 +152,7 @@ def test_a_server_that_hangs_costs_seconds(tracked: Path, monkeypatch: pytest.Mo
 def test_a_damaged_database_is_named_in_one_line(tracked: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tracked / ".stemma/mlflow/mlflow.db").write_bytes(b"not a database at all" * 100)
     began = time.monotonic()
-    assert tracking.open_lifecycle(tracked, {}) is None
+    assert lifecycles.open_lifecycle(tracked, {}) is None
     assert time.monotonic() - began < 5
     [warning] = capfd.readouterr().err.splitlines()
     assert "file is not a database" in warning

@@ -1,0 +1,82 @@
+"""The run of a lifecycle in MLflow: the parent of its stages' runs, with every outcome and the way to the runs of earlier lifecycles."""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks import shown
+from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
+    """The id of a new parent run with `tags` (`data_version`, `run_commit`), or None and one warning where the server does not answer."""
+    try:
+        client = connect(root)
+        with explained(root):
+            where = experiment(client, root)
+            _bury_the_dead(client, root, where)
+            name = f"lifecycle {datetime.now():%Y-%m-%d %H:%M:%S}"
+            ours = {**tags, "workspace": workspace(root), "process": _this_process()}
+            return client.create_run(where, run_name=name, tags={f"stemma.{key}": value for key, value in ours.items()}).info.run_id
+    except TrackingError as error:
+        warn(error)
+        return None
+
+
+def close_lifecycle(root: Path, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], stages: list[dict[str, Any]]) -> None:
+    """End the parent run with the outcome of each stage, and links to the runs that made the outputs, of this lifecycle or an earlier one.
+
+    A stage is `{"name", "outcome", "seconds"}` and its `key`, by which the run is looked up; without it there is no link.
+    """
+    try:
+        client = connect(root)
+        with explained(root):
+            where = experiment(client, root)
+            links = {}
+            for stage in stages:
+                name = stage["name"].replace("@", ".")  # MLflow's tag names know no @
+                client.set_tag(run_id, f"stemma.outcome.{name}", stage["outcome"])
+                if found := find(client, root, stage["name"], stage.get("key", "")):
+                    client.set_tag(run_id, f"stemma.run.{name}", found)
+                    links[stage["name"]] = f"[{found[:8]}](#/experiments/{where}/runs/{found})"
+            table = shown.table(stages, links)
+            client.set_tag(run_id, "mlflow.note.content", table)  # the run's description: MLflow renders it, links and all
+            client.log_text(run_id, table, "stages.md")
+            _end(client, where, run_id, status)
+    except TrackingError as error:
+        warn(error)
+
+
+def _this_process() -> str:
+    import psutil
+
+    return f"{os.getpid()} {psutil.Process().create_time():.2f}"
+
+
+def _bury_the_dead(client: "MlflowClient", root: Path, where: str) -> None:
+    """Runs of lifecycles that were killed say RUNNING for ever. (A stage that starts again with the same key goes on in its run.)"""
+    here = f"attributes.status = 'RUNNING' and tags.`stemma.workspace` = '{workspace(root)}' and tags.`stemma.process` LIKE '% %'"
+    for run in client.search_runs([where], here):
+        if not _lives(run.data.tags["stemma.process"]):
+            _end(client, where, run.info.run_id, "KILLED")
+
+
+def _end(client: "MlflowClient", where: str, run_id: str, status: str) -> None:
+    """End a parent run, and the runs of stages that were killed with it."""
+    for child in client.search_runs([where], f"attributes.status = 'RUNNING' and tags.`mlflow.parentRunId` = '{run_id}'"):
+        client.set_terminated(child.info.run_id, "KILLED")
+    client.set_terminated(run_id, status)
+
+
+def _lives(process: str) -> bool:
+    import psutil
+
+    pid, _, started = process.partition(" ")
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
+    except psutil.NoSuchProcess:
+        return False
