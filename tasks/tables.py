@@ -1,7 +1,6 @@
 """Rows to and from Parquet: the same rows are always the same bytes (for one version of pyarrow), and are never all in memory."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +14,46 @@ ROWS = 4096  # in a row group and in a batch
 Row = dict[str, Any]
 
 
+class Writer:
+    """A Parquet file that takes one row at a time: `with Writer(file, schema) as writer: writer.add(row)`."""
+
+    def __init__(self, file: Path, schema: "pa.Schema") -> None:
+        import pyarrow.parquet as pq
+
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.schema = schema
+        self.num_rows = 0
+        self._held: list[Row] = []
+        self._writer = pq.ParquetWriter(file, schema, compression="zstd", version="2.6")
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not error[0]:
+            self._flush()
+        self._writer.close()
+
+    def add(self, row: Row) -> None:
+        self._held.append(row)
+        self.num_rows += 1
+        if len(self._held) == ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            self._writer.write_table(pa.Table.from_pylist(self._held, schema=self.schema))
+            self._held = []
+
+
 def write(file: Path, rows: Iterable[Row], schema: "pa.Schema") -> int:
     """Write `rows` and say how many there were."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    rows = iter(rows)
-    num_rows = 0
-    with pq.ParquetWriter(file, schema, compression="zstd", version="2.6") as writer:
-        while group := list(islice(rows, ROWS)):
-            writer.write_table(pa.Table.from_pylist(group, schema=schema))
-            num_rows += len(group)
-    return num_rows
+    with Writer(file, schema) as writer:
+        for row in rows:
+            writer.add(row)
+    return writer.num_rows
 
 
 def schema(file: Path) -> "pa.Schema":
