@@ -6,7 +6,7 @@ NAME is that of its deployment; the server is that of PREFECT_API_URL, the proje
 import asyncio
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.deployments.runner import EntrypointType, RunnerDeployment
 from prefect.runner import Runner
 from prefect.states import Cancelled, Crashed
+from prefect.types import DateTime
 
 from flows import prefect_server, schedule, workspace
 from flows.lifecycle import lifecycle
@@ -54,7 +55,7 @@ async def serve(root: Path, name: str, ready: Path) -> None:
     while not prefect_server.answers(os.environ["PREFECT_API_URL"]):
         await asyncio.sleep(0.2)
     runner = Runner(name=name, limit=1, pause_on_shutdown=False)
-    identity = await runner.add_deployment(await deployment(root, name))
+    identity = await runner.aadd_deployment(await deployment(root, name))
     async with get_client() as client:
         await reconcile(client, root, identity)
     ready.write_text(str(os.getpid()), encoding="utf-8")
@@ -73,7 +74,7 @@ async def reconcile(client: PrefectClient, root: Path, identity: UUID) -> None:
 
 async def _runs(client: PrefectClient, identity: UUID, state: FlowRunFilterState) -> list[FlowRun]:
     """Runs of a deployment in a state that were due by now, the latest first."""
-    due = FlowRunFilter(state=state, expected_start_time=FlowRunFilterExpectedStartTime(before_=datetime.now(UTC)))
+    due = FlowRunFilter(state=state, expected_start_time=FlowRunFilterExpectedStartTime(before_=DateTime.now(UTC)))
     ours = DeploymentFilter(id=DeploymentFilterId(any_=[identity]))
     found: list[FlowRun] = []
     while page := await client.read_flow_runs(

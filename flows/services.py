@@ -227,12 +227,14 @@ def _stop(root: Path, names: set[str]) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=STOP)
-    _write(root, {name: record for name, record in _read(root).items() if name not in names})
+    if names & set(_read(root)):
+        _write(root, {name: record for name, record in _read(root).items() if name not in names})
 
 
 def _family(pid: int) -> list[psutil.Process]:
     try:
-        return [process := psutil.Process(pid), *process.children(recursive=True)]
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 
