@@ -1,5 +1,7 @@
 """A base from its numbers: Transformers' own classes with a language modelling head, in float32, with SDPA attention."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import (
@@ -40,7 +42,12 @@ def build(
     """
     if hidden_size % num_heads:
         raise UserError(f"params.yaml: num_heads: {num_heads} does not divide hidden_size {hidden_size}; change one of them")
-    sizes = {"vocab_size": vocab_size, "hidden_size": hidden_size, "num_hidden_layers": num_layers, "num_attention_heads": num_heads}
+    sizes: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": num_heads,
+    }
     config = _config(architecture, sizes, context, intermediate_size, dropout)
     torch.manual_seed(seed)
     auto = AutoModelForCausalLM if is_decoder(config) else AutoModelForMaskedLM
@@ -52,7 +59,7 @@ def is_decoder(config: PreTrainedConfig) -> bool:
     return config.model_type not in ENCODERS
 
 
-def head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+def head(model: Any, hidden: Tensor) -> Tensor:
     """Logits (..., vocabulary) of hidden states (..., hidden): the head that `model` itself puts on its last layer."""
     match model.config.model_type:
         case "bert":
@@ -65,17 +72,11 @@ def head(model: PreTrainedModel, hidden: Tensor) -> Tensor:
             return model.get_output_embeddings()(hidden)
 
 
-def _config(architecture: str, sizes: dict[str, int], context: int, intermediate_size: int, dropout: float) -> PreTrainedConfig:
-    bert = {"intermediate_size": intermediate_size, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
-    encoder = {
-        "pad_token_id": PAD,
-        "cls_token_id": CLS,
-        "sep_token_id": SEP,
-        "bos_token_id": CLS,
-        "eos_token_id": SEP,
-        "mask_token_id": MASK,
-    }
-    decoder = {"pad_token_id": PAD, "bos_token_id": END, "eos_token_id": END, "tie_word_embeddings": True}
+def _config(architecture: str, sizes: dict[str, Any], context: int, intermediate_size: int, dropout: float) -> PreTrainedConfig:
+    bert: dict[str, Any] = {"intermediate_size": intermediate_size, "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    ends = {"cls_token_id": CLS, "sep_token_id": SEP, "bos_token_id": CLS, "eos_token_id": SEP}
+    encoder: dict[str, Any] = {"pad_token_id": PAD, "mask_token_id": MASK, **ends}
+    decoder: dict[str, Any] = {"pad_token_id": PAD, "bos_token_id": END, "eos_token_id": END, "tie_word_embeddings": True}
     match architecture:
         case "bert":
             return BertConfig(**sizes, **bert, **encoder, max_position_embeddings=context)
@@ -97,7 +98,7 @@ def _config(architecture: str, sizes: dict[str, int], context: int, intermediate
                 **sizes,
                 **decoder,
                 n_inner=intermediate_size,
-                max_position_embeddings=context,
+                n_positions=context,
                 resid_pdrop=dropout,
                 embd_pdrop=dropout,
                 attn_pdrop=dropout,

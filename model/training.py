@@ -7,9 +7,10 @@ randomness of (seed, step). So a training that was killed goes on from its newes
 import hashlib
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def train(
     """
     _settle(params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device)
+    torch.nn.Module.to(model, device)
     if params.compile:
         model.base_model.compile(dynamic=False)
     run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
@@ -120,7 +121,7 @@ class _Run:
     def finished(self) -> bool:
         return self.step >= self.params.max_steps or self.waited >= self.params.patience
 
-    def update(self, step: int, batches: list[Batch], loss: Loss) -> tuple[float, int, float]:
+    def update(self, step: int, batches: Sequence[Batch], loss: Loss) -> tuple[float, int, float]:
         """One optimizer step; the sum of its losses, the number of its labels, and the norm of its gradient."""
         self.model.train()
         total, count = 0.0, 0
@@ -174,7 +175,7 @@ class _Run:
         self.model.eval().to("cpu")
 
     @torch.no_grad()
-    def _load(self, tensors: Mapping[str, Tensor], state: Mapping[str, float | int | History]) -> None:
+    def _load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         self.step, self.history = state["step"], state["history"]
         self.best_loss, self.waited = state["best_loss"], state["waited"]
         for path, tensor in tensors.items():
@@ -193,7 +194,7 @@ def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:
     """A hash of what a training starts from; a checkpoint of another one is not gone on from."""
     digest = hashlib.sha256(repr(params).encode())
     for tensor in (*model.parameters(), *first.values()):
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -204,7 +205,7 @@ def _settle(params: Training) -> None:
     torch.set_num_threads(params.num_threads)
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
 
 
 def _compiler() -> str:
