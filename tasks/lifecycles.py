@@ -9,7 +9,7 @@ from tasks import shown
 from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from tasks.tracking import MlflowClient
 
 
 def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
