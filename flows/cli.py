@@ -56,7 +56,7 @@ def plan(context: typer.Context, assignments: Set = None, profile: Profile = Non
     from flows.plan import plan as planned
 
     root: Path = context.obj
-    stages = planned(root, settings.read(root, assignments, profile))
+    stages = planned(root, settings.preview(root, assignments, profile))
     if as_json:
         return _json({"stages": [stage.to_json() for stage in stages]})
     table = Table("stage", "state", "why", "expected seconds")

@@ -26,24 +26,21 @@ class Run:
     parallel_stages: Positive  # stages at once
 
 
-def read(root: Path, assignments: Sequence[str] | None = None, profile: str | None = None) -> dict[str, Any]:
-    """The checked sections of params.yaml, with what `-S` and `--profile` would change; nothing is saved."""
-    if not assignments and profile is None:
-        sections = params.read(root / "params.yaml")
-        check(root, sections)
-        return sections
-    return YAML(typ="safe").load(change(root, assignments or (), profile))
+def preview(root: Path, assignments: Sequence[str] | None = None, profile: str | None = None) -> str | None:
+    """The text that `write` would leave in params.yaml, or None if it would not change it; nothing is saved."""
+    if assignments or profile is not None:
+        return change(root, assignments or (), profile)
+    check(root, params.read(root / "params.yaml"))
+    return None
 
 
 def write(root: Path, assignments: Sequence[str] | None = None, profile: str | None = None) -> None:
     """Check params.yaml; with `-S` or `--profile`, write their numbers into it first."""
-    if not assignments and profile is None:
-        check(root, params.read(root / "params.yaml"))
-        return
-    text = change(root, assignments or (), profile)
-    partial = root / "params.yaml.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(root / "params.yaml")
+    text = preview(root, assignments, profile)
+    if text is not None:
+        partial = root / "params.yaml.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(root / "params.yaml")
 
 
 def change(root: Path, assignments: Sequence[str] = (), profile: str | None = None) -> str:
