@@ -40,11 +40,14 @@ def schedule(root: Path, cron: str | None = None, every: str | None = None, time
 
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import deployment
+    from flows import deployment, services
 
     with temporary_settings({PREFECT_API_URL: url}):
         asyncio.run(deployment.deploy(root, deployment_name(root)))
-    return f"scheduled; the first run is at {first:%Y-%m-%d %H:%M:%S %Z}" if first else "not scheduled any more"
+    if first is None:
+        return "not scheduled any more"
+    waits = "" if services.runner_is_running(root) else ", and starts when `stemma up` has started the runner"
+    return f"scheduled; the first run is due at {first:%Y-%m-%d %H:%M:%S %Z}{waits}"
 
 
 def describe(root: Path) -> dict[str, Any] | None:

@@ -103,6 +103,11 @@ def prefect_url(root: Path) -> str | None:
     return f"{page}/api" if page else None
 
 
+def runner_is_running(root: Path) -> bool:
+    """Whether somebody starts what is scheduled."""
+    return "runner" in _running(root)
+
+
 # --- the three ----------------------------------------------------------------------------------------------------------------------------
 
 

@@ -109,7 +109,7 @@ def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_
     (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("seconds: 0", "seconds: 60"))
     up(project, ports)
     said = stemma(project, "schedule", "--every", "5s", "--timezone", "Asia/Shanghai")
-    assert said.stdout.startswith("scheduled; the first run is at 2"), said
+    assert said.stdout.startswith("scheduled; the first run is due at 2"), said
     assert "CST" in said.stdout
     found = status(project)
     assert found["schedule"] == {"every": "5s", "timezone": "Asia/Shanghai"}
