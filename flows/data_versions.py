@@ -85,6 +85,14 @@ def checkout(root: Path, version: DataVersion, folder: Path) -> bool:
     return True
 
 
+def is_kept(root: Path, version: DataVersion) -> bool:
+    """Whether DVC's cache knows this version. The workspace lock must be held."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return Path(repo.cache.local.oid_to_path(version.hash)).exists()
+
+
 def _into_cache(root: Path, folder: Path, version: DataVersion) -> None:
     from dvc.repo import Repo
     from dvc_data.hashfile.build import build

@@ -5,8 +5,9 @@ import json
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -75,12 +76,7 @@ def ingest(root: Path, names: Sequence[str] = (), say: Say | None = None) -> Ing
     shares = params.build(Params, params.select(params.read(root / "params.yaml"), "ingest"), "ingest")
     listed = sources.read(root / "sources.yaml")
     chosen = sources.choose(listed, list(names))
-    state = root / ".stemma"
-    (state / "locks").mkdir(parents=True, exist_ok=True)
-    with FileLock(state / "locks" / "ingest"):
-        work = state / "ingest"
-        shutil.rmtree(work, ignore_errors=True)  # what a killed ingest left
-        (work / "data").mkdir(parents=True)
+    with _workplace(root) as work:
         origin = {"params": asdict(shares), "sources": {name: pins(root, source, listed.archives) for name, source in chosen.items()}}
         if version := _unchanged(root, origin, work, say):
             return IngestReport(version, changed=False)
@@ -90,6 +86,20 @@ def ingest(root: Path, names: Sequence[str] = (), say: Say | None = None) -> Ing
             version = data_versions.adopt(root, work / "data")
         _remember(root, version)
     return IngestReport(version, True, rows, refused, perf_counter() - began)
+
+
+@contextmanager
+def _workplace(root: Path) -> Iterator[Path]:
+    """An empty folder for one ingest at a time; what a killed one left in it is gone."""
+    locks, work = root / ".stemma" / "locks", root / ".stemma" / "ingest"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / "ingest"):
+        shutil.rmtree(work, ignore_errors=True)
+        (work / "data").mkdir(parents=True)
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work)
 
 
 def pins(root: Path, source: Source, known: Mapping[str, Archive]) -> dict[str, Any]:
@@ -106,19 +116,23 @@ def pins(root: Path, source: Source, known: Mapping[str, Archive]) -> dict[str, 
 
 
 def _unchanged(root: Path, origin: dict[str, Any], work: Path, say: Say) -> DataVersion | None:
-    """The version in use if it came from `origin`; `data/` is checked out first where it is missing or is not that version."""
-    version = data_versions.in_use(root)
-    if version is None or _made_by_other_code(root, version):
-        return None
-    data = root / "data"
-    if data_versions.of_folder(data) != version:
+    """The version in use if it came from `origin`; `data/` is checked out first where it is missing or is another version.
+
+    Raises:
+        UserError: `data/` holds something that is in no version.
+    """
+    data, version = root / "data", data_versions.in_use(root)
+    there = data_versions.of_folder(data)
+    if there != version:
         with workspace.lock(root, say):
-            if not data_versions.checkout(root, version, work / "checkout"):
+            if there.num_files and not data_versions.is_kept(root, there):
+                raise UserError("data: holds changes that are in no data version; keep them with `dvc add data`, or delete data/")
+            if version is None or not data_versions.checkout(root, version, work / "checkout"):
                 return None
         say(f"data/ checked out: {version.hash}")
     recorded = data / ORIGIN
     same = recorded.exists() and json.loads(recorded.read_text(encoding="utf-8")) == json.loads(json.dumps(origin))
-    return version if same else None
+    return version if version and same and not _made_by_other_code(root, version) else None
 
 
 def _build(

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from flows import ingest
 from model.errors import UserError
 from model.params import STRICT, Positive
 from tasks import params
@@ -79,6 +80,8 @@ def check(root: Path, sections: dict[str, Any]) -> None:
             if kind is not None:
                 params.build(kind, section, name)
     params.build(Run, params.select(sections, "run"), "run")
+    if "ingest" in sections:
+        params.build(ingest.Params, sections["ingest"], "ingest")
     for unknown in sorted(set(sections) - read):
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
 

@@ -1,10 +1,13 @@
 """Whether a row has the columns it must have."""
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 KINDS = (("is_string", str), ("is_integer", int), ("is_floating", float), ("is_boolean", bool))
 
@@ -42,7 +45,7 @@ def _wrong(value: Any, kind: "pa.DataType") -> str | None:
     expected = next(python for name, python in KINDS if getattr(pa.types, name)(kind))
     if type(value) is not expected:
         return f"expected {expected.__name__}, got {value!r:.60}"
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+    if isinstance(value, str) and SURROGATE.search(value):
         return "half of a surrogate pair, which UTF-8 cannot hold"
     return None
 

@@ -1,0 +1,209 @@
+"""Each reader on a small file of its format."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model import applications
+from model.errors import UserError
+from tasks import tables
+from tasks.readers import Refused, names, read
+from tasks.readers.grammar import read as grammar
+from tasks.readers.markdown import pairs, plain
+from tasks.readers.quac import longest_prefix
+
+FRAMES = Path(__file__).parents[4] / "shared" / "data" / "propbank-frames" / "frames"
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text.encode())
+    return file
+
+
+def test_a_missing_reader_is_one_line_that_lists_those_there_are():
+    with pytest.raises(UserError, match=r"^reader docx: no such reader; there is csv, .*, or add tasks/readers/docx\.py$"):
+        read("docx", [], {})
+
+
+def test_an_option_that_a_reader_does_not_take_is_one_line():
+    with pytest.raises(UserError, match=r"^reader vader: .*'limit'.*; it takes threshold$"):
+        read("vader", [], {"threshold": 0.5, "limit": 1})
+
+
+def test_a_new_input_format_costs_one_file():
+    new = Path(__file__).parents[3] / "tasks" / "readers" / "trial_format.py"
+    new.write_text("def read(files, mark):\n    for file in files:\n        yield {'text': file.read_text() + mark}\n")
+    try:
+        assert "trial_format" in names()
+        assert list(read("trial_format", [write(new.parent.parent.parent / ".stemma", "trial.txt", "hello")], {"mark": "!"})) == [
+            {"text": "hello!"}
+        ]
+    finally:
+        new.unlink()
+
+
+def test_text_becomes_documents_of_whole_paragraphs(tmp_path):
+    file = write(tmp_path, "speech.txt", "One.\n\nTwo.\r\n\r\nThree is longer.\n")
+    assert [row["text"] for row in read("text", [file], {"max_characters": 12, "lang": "en"})] == ["One.\n\nTwo.", "Three is longer."]
+
+
+def test_text_in_another_encoding_is_one_line(tmp_path):
+    file = tmp_path / "latin.txt"
+    file.write_bytes("café".encode("latin-1"))
+    with pytest.raises(UserError, match=r"^latin\.txt: not utf-8-sig at byte 3; "):
+        list(read("text", [file], {"max_characters": 100}))
+    assert list(read("text", [file], {"max_characters": 100, "encoding": "latin-1"})) == [{"text": "café", "lang": None}]
+
+
+def test_tags_are_stripped_from_a_tagged_newspaper(tmp_path):
+    file = write(tmp_path, "news.txt", "迈向/v  充满/v  希望/n\n１/m  张/q  ）/w\n\n")
+    assert [row["text"] for row in read("tagged", [file], {"max_characters": 100, "lang": "zh"})] == ["迈向充满希望\n１张）"]
+
+
+def test_lines_are_labelled_by_their_file(tmp_path):
+    files = [write(tmp_path, "pos.txt", "很好\n\n"), write(tmp_path, "neg.txt", "不好\n")]
+    assert list(read("lines", files, {"labels": {"pos": "positive", "neg": "negative"}})) == [
+        {"text": "很好", "label": "positive"},
+        {"text": "不好", "label": "negative"},
+    ]
+
+
+def test_json_lines_are_renamed_and_what_is_not_json_is_refused(tmp_path):
+    file = write(tmp_path, "rows.jsonl", '{"a": 1, "b": 2}\n{oops\n[1]\n')
+    found = list(read("jsonl", [file], {"columns": {"text": "a"}}))
+    assert found[0] == {"text": 1}
+    assert [refused.where for refused in found[1:]] == ["rows.jsonl:2", "rows.jsonl:3"]
+
+
+def test_csv_leaves_out_empty_summaries_and_those_that_repeat_the_beginning(tmp_path):
+    text = 'id,body,sub\n1,"A long text, quoted.",Short\n2,Some text,\n3,The beginning goes on,the beginning.\n4,"Two\nlines",x\n'
+    options = {"columns": {"document": "body", "summary": "sub"}, "filled": ["summary"], "lead": {"summary": "document"}}
+    assert list(read("csv", [write(tmp_path, "news.csv", text)], options)) == [
+        {"document": "A long text, quoted.", "summary": "Short"},
+        {"document": "Two\nlines", "summary": "x"},
+    ]
+
+
+def test_a_csv_without_a_named_column_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^news\.csv: no column title; there is id, body$"):
+        list(read("csv", [write(tmp_path, "news.csv", "id,body\n1,x\n")], {"columns": {"text": "title"}}))
+
+
+def test_parquet_is_read_back(tmp_path):
+    import pyarrow as pa
+
+    tables.write(tmp_path / "rows.parquet", [{"text": "a", "other": "b"}], pa.schema([("text", pa.string()), ("other", pa.string())]))
+    assert list(read("parquet", [tmp_path / "rows.parquet"], {"columns": {"document": "text"}})) == [{"document": "a"}]
+
+
+def test_parallel_files_give_pairs_and_must_be_parallel(tmp_path):
+    files = [write(tmp_path, "talk.en", "Hello\u2028there.\n\nBye.\n"), write(tmp_path, "talk.zh", "你好。\n\n再见。\n")]
+    rows = list(read("moses", files, {"source_lang": "en", "target_lang": "zh"}))
+    assert [(row["source"], row["target"]) for row in rows] == [("Hello\u2028there.", "你好。"), ("Bye.", "再见。")]
+    write(tmp_path, "talk.zh", "你好。\n")
+    with pytest.raises(UserError, match=r"^talk\.en: 3 lines, but talk\.zh has 1; "):
+        list(read("moses", files, {"source_lang": "en", "target_lang": "zh"}))
+
+
+def test_valences_become_labels_at_the_threshold(tmp_path):
+    text = "1\t0.5\tNice &amp; warm\r\n2\t-0.5\tBad\r\n3\t0.49\tWell\r\nbroken\r\n"
+    found = list(read("vader", [write(tmp_path, "tweets_GroundTruth.txt", text)], {"threshold": 0.5}))
+    assert [row["label"] for row in found[:3]] == ["positive", "negative", "neutral"]
+    assert found[0]["text"] == "Nice & warm"
+    assert found[3] == Refused("tweets_GroundTruth.txt:4", "expected an id, a number and a text between tabs")
+
+
+def test_squad_questions_keep_their_spans_and_impossible_ones_have_none(tmp_path):
+    questions = [
+        {"question": " Who? ", "answers": [{"text": "Ada", "answer_start": 0}, {"text": "Ada", "answer_start": 0}]},
+        {"question": "When?", "answers": [], "is_impossible": True},
+    ]
+    content = {"data": [{"paragraphs": [{"context": "Ada wrote it.", "qas": questions}, {"qas": questions}]}]}
+    found = list(read("squad", [write(tmp_path, "squad.json", json.dumps(content))], {}))
+    assert [row["answers"] for row in found[:2]] == [[{"text": "Ada", "start": 0}], []]
+    assert found[0]["question"] == "Who?"
+    assert found[2] == Refused("squad.json, paragraph 1", "no 'context'")
+
+
+def test_answers_in_words_get_the_span_where_they_stand_whole(tmp_path):
+    lines = [
+        {"passage": "He met Art in Oslo. The art was his.", "question": "Whom?", "answer": ["art", "Nobody."]},
+        {"passage": "Started quickly.", "question": "What?", "answer": "art"},
+        {"passage": "An unknown man.", "question": "Who?", "answer": "unknown"},
+        {"passage": "No answer."},
+    ]
+    file = write(tmp_path, "test.jsonl", "\n".join(map(json.dumps, lines)))
+    found = list(read("passages", [file], {"unanswerable": "unknown"}))
+    assert found[0]["answers"] == [{"text": "Art", "start": 7}]
+    assert found[1].where == "test.jsonl:4"
+
+
+def test_a_dialogue_gives_a_row_for_each_question_answered_in_the_passage(tmp_path):
+    line = {
+        "passage": "In May 1983, she married him, a composer.",
+        "question": "question1: what happened?\nquestion2: why?",
+        "answer": "possible answers for question1:\nIn May 1983, she married In May 1983\npossible answers for question2:\nCANNOTANSWER",
+    }
+    found = list(read("quac", [write(tmp_path, "test.jsonl", json.dumps(line))], {}))
+    assert found == [
+        {"context": line["passage"], "question": "what happened?", "answers": [{"text": "In May 1983, she married", "start": 0}]}
+    ]
+
+
+def test_the_longest_prefix_is_of_whole_words():
+    assert longest_prefix("the cathedral stands", "the cat sat") == (0, 3)
+    assert longest_prefix("nothing here", "CANNOTANSWER") is None
+
+
+def test_markup_goes_and_words_stay():
+    assert plain('See <a href="x">the **docs**</a>, *path* and `a*b` [here](y){.z}. 🚀') == "See the docs, path and `a*b` here."
+    assert plain("使用*路径操作*的\n参数") == "使用路径操作的参数"
+
+
+def test_blocks_pair_up_only_where_the_structure_around_them_matches():
+    english = "# Title\n\nFirst\nparagraph.\n\n```py\ncode\n```\n\nOne.\n\nTwo.\n\n## End\n\n* item\n"
+    chinese = "# 标题\n\n第一段。\n\n```py\ncode\n```\n\n只有一段。\n\n## 结束\n\n* 条目\n"
+    assert list(pairs(english, chinese)) == [("Title", "标题"), ("First paragraph.", "第一段。"), ("End", "结束"), ("item", "条目")]
+
+
+def test_pages_pair_up_by_the_folder_of_their_language(tmp_path):
+    files = [write(tmp_path, "docs/en/docs/a.md", "# Hi\n\nSame\n"), write(tmp_path, "docs/zh/docs/a.md", "# 你好\n\nSame\n")]
+    files.append(write(tmp_path, "docs/en/docs/only.md", "# No\n"))
+    rows = list(read("markdown", files, {"source_lang": "en", "target_lang": "zh"}))
+    assert rows == [{"source": "Hi", "target": "你好", "source_lang": "en", "target_lang": "zh"}]
+
+
+def test_a_frame_file_gives_propositions_and_refuses_by_name(tmp_path):
+    example = """<example name="ok"><text>She gave him up the book .</text><propbank><rel relloc="1 3">gave up</rel>
+        <arg type="ARG0" start="0" end="0">She</arg><arg type="ARG1" start="4" end="5">the book</arg></propbank></example>
+        <example name="lost"><text>No verb</text><propbank><arg type="ARG0" start="?" end="?">x</arg></propbank></example>"""
+    files = [write(tmp_path, "give.xml", f"<frameset>{example}</frameset>"), write(tmp_path, "torn.xml", "<frameset>")]
+    row, *refused = read("propbank", files, {})
+    assert row["tags"] == ["B-ARG0", "B-V", "O", "B-C-V", "B-ARG1", "I-ARG1", "O"]
+    assert row["predicate"] == 1
+    assert [item.where for item in refused] == ["give.xml: lost", "torn.xml"]
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not FRAMES.is_dir(), reason="no PropBank frame files beside the project (../shared/data/propbank-frames)")
+def test_the_real_frame_files_are_read_or_refused_by_name():
+    files = sorted(FRAMES.glob("*.xml"))
+    found = list(read("propbank", files, {}))
+    refused = [item for item in found if isinstance(item, Refused)]
+    assert len(found) - len(refused) > 7000
+    assert len(refused) < 0.05 * len(found)
+    assert {item.where.partition(":")[0] for item in refused} <= {file.name for file in files}
+    assert not [row for row in found if not isinstance(row, Refused) and applications.load("srl").refuse(row)]
+
+
+def test_the_grammar_gives_the_same_sentences_for_the_same_seed_and_exact_roles():
+    rows = list(grammar([], num_sentences=300, seed=1))
+    assert rows == list(grammar([], num_sentences=300, seed=1))
+    assert rows != list(grammar([], num_sentences=300, seed=2))
+    assert not [row for row in rows if applications.load("srl").refuse(row)]
+    assert all(row["tags"][row["predicate"]] == "B-V" for row in rows)
+    roles = {tag[2:] for row in rows for tag in row["tags"] if tag != "O"}
+    assert roles == {"V", "ARG0", "ARG1", "ARG2", "ARGM-LOC", "ARGM-TMP", "R-ARG0", "R-ARG1"}
