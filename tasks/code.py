@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,12 @@ def _distribution(module: str, versions: Mapping[str, str]) -> str:
         return DISTRIBUTIONS[module]
     if canonical(module) in versions:
         return canonical(module)
-    return min(metadata.packages_distributions().get(module, [module]))  # a quarter of a second, so last
+    return min(_distributions_by_module().get(module, [module]))
+
+
+@cache
+def _distributions_by_module() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()  # a quarter of a second, so last
 
 
 def _installed(distribution: str) -> str:

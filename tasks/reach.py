@@ -23,6 +23,7 @@ class Project:
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self.folders = folders
         self.parsed: dict[str, Module | None] = {}
+        self.mentioned: dict[Target, list[tuple[str, Target]]] = {}
         self.digests: dict[Target, str] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -71,8 +72,13 @@ class Project:
             target = Target(found.module, attribute)
         return target
 
-    def mentions(self, target: Target) -> Iterator[tuple[str, Target]]:
+    def mentions(self, target: Target) -> list[tuple[str, Target]]:
         """(spelling, meaning) of each name in a symbol that is bound at the top of its module or imported inside the symbol."""
+        if target not in self.mentioned:
+            self.mentioned[target] = list(self._mentions(target))
+        return self.mentioned[target]
+
+    def _mentions(self, target: Target) -> Iterator[tuple[str, Target]]:
         module, symbol = self[target.module], self.symbol(target)
         for first, *rest in symbol.chains:
             if first in module.symbols:

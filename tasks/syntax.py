@@ -3,6 +3,7 @@
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -107,29 +108,29 @@ def _symbol(statements: list[ast.stmt], module: Module) -> Symbol:
     return Symbol(tuple(statements), imports, frozenset(imported), frozenset(chains), frozenset(decorators))
 
 
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node below, longest attribute chains whole, annotations in quotes as code, without `if TYPE_CHECKING` blocks."""
-    if isinstance(node, ast.stmt) and _is_type_checking(node):
-        return
-    yield node
-    if isinstance(node, ast.Attribute) and _chain(node):
-        return
-    for name, value in ast.iter_fields(node):
-        for child in value if isinstance(value, list) else [value]:
-            if name in ("annotation", "returns") and child is not None:
-                yield from _walk_annotation(child)
-            elif isinstance(child, ast.AST):
-                yield from _walk(child)
+def _walk(start: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, attribute chains as one, annotations in quotes as code, without `if TYPE_CHECKING` blocks."""
+    pending = [start]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and _is_type_checking(node):
+            continue
+        yield node
+        if isinstance(node, ast.Attribute) and _chain(node):
+            continue
+        for name in node._fields:
+            value = getattr(node, name, None)
+            children = [child for child in (value if isinstance(value, list) else [value]) if isinstance(child, ast.AST)]
+            pending += children
+            if name in ("annotation", "returns"):
+                pending += [code for child in children for code in _quoted(child)]
 
 
-def _walk_annotation(node: ast.AST) -> Iterator[ast.AST]:
-    for part in ast.walk(node):
+def _quoted(annotation: ast.AST) -> Iterator[ast.AST]:
+    for part in ast.walk(annotation):
         if isinstance(part, ast.Constant) and isinstance(part.value, str):
-            try:
-                yield from _walk(ast.parse(part.value, mode="eval"))
-            except SyntaxError:
-                continue  # a word of Annotated or Literal, not a type
-    yield from _walk(node)
+            with suppress(SyntaxError):  # a word of Annotated or Literal, not a type
+                yield ast.parse(part.value, mode="eval")
 
 
 def _chain(node: ast.expr) -> tuple[str, ...] | None:
@@ -167,9 +168,13 @@ def _is_type_checking(statement: ast.stmt) -> bool:
     )
 
 
-def _drop_bare_constants(tree: ast.AST) -> None:
+def _drop_bare_constants(tree: ast.Module) -> None:
     """Docstrings, attribute docstrings and `...`: statements that do nothing."""
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [item for item in body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]  # type: ignore[attr-defined]
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                block[:] = [item for item in block if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))]
+                pending += block

@@ -12,6 +12,7 @@ import pytest
 
 from model.errors import UserError
 from tasks import code
+from tasks.reach import RUNNER
 
 ROOT = Path(__file__).parents[2]
 FILES = {
@@ -291,6 +292,7 @@ from pathlib import Path
 import model.params
 from model.errors import UserError
 from tasks import code
+from tasks.reach import RUNNER
 try:
     code.check_loaded(Path({str(file)!r}))
 except UserError as error:
@@ -302,6 +304,12 @@ except UserError as error:
         said.append(subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert "the stage loaded model.params, which it does not cover" in said[0]
     assert said[1] == ""
+
+
+def test_whatever_the_runner_itself_loads_is_allowed_in_every_stage() -> None:
+    script = "import tasks.__main__, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {name for name in loaded if name.partition(".")[0] in ("tasks", "model")} <= RUNNER
 
 
 def test_run_writes_every_fingerprint_and_nothing_else(project: Path) -> None:
