@@ -85,6 +85,7 @@ def run(data: Path, out: Path, *, params: Params, session: Session) -> dict[str,
         session.progress(done, len(names) + 2)
         report[name], rows = _application(data, out, name, passages)
         numbers |= {f"{name}_{split}": count for split, count in rows.items()}
+    _checkpoints(data / "pretrained", out / "pretrained")
     _write_json(out / "report.json", report)
     return numbers
 
@@ -135,6 +136,14 @@ def _application(data: Path, out: Path, name: str, passages: "Passages") -> tupl
         report[split] = [step.to_json() for step in steps]
     _write_json(out / name / "sources.json", _sources(data, name))
     return report, counts
+
+
+def _checkpoints(data: Path, out: Path) -> None:
+    """Hand on the pretrained checkpoints, if any were ingested, with a list of them, so that there is always something to depend on."""
+    if data.is_dir():
+        shutil.copytree(data, out)
+    out.mkdir(exist_ok=True)
+    _write_json(out / "checkpoints.json", sorted(folder.name for folder in out.iterdir() if folder.is_dir()))
 
 
 def _through(steps: list[Step], rows: Iterable[Row]) -> Iterator[Row]:

@@ -44,8 +44,11 @@ class Params(Training):
     mask_probability: Annotated[float, Gt(0), Lt(1)] | None  # None for a decoder
 
 
-def run(tokens: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
-    """Read the tokenizer and blocks under `tokens`; write checkpoint, tokenizer and `history.jsonl` under `out`."""
+def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
+    """Read the tokenizer and blocks under `tokens`, and the checkpoint to go on from, if any, under `checkpoints`.
+
+    Write checkpoint, tokenizer and `history.jsonl` under `out`.
+    """
     import torch
     from transformers import AutoTokenizer
 
@@ -53,9 +56,10 @@ def run(tokens: Path, out: Path, *, params: Params, session: Session) -> dict[st
 
     torch.set_num_threads(params.num_threads)
     ours = AutoTokenizer.from_pretrained(tokens)
-    tokenizer = ours if params.init_from is None else _tokenizer_of(Path(params.init_from))
+    origin = None if params.init_from is None else _checkpoint(checkpoints, params.init_from)
+    tokenizer = AutoTokenizer.from_pretrained(origin or tokens)
     train, validation = (read(tokens / f"{split}.parquet") for split in ("train", "validation"))
-    model = _open(params, len(tokenizer), train.context)
+    model = _open(params, origin, len(tokenizer), train.context)
     decoder = backbone.is_decoder(model.config)
     train, validation = (_for_model(blocks, ours, tokenizer, decoder) for blocks in (train, validation))
     examples = causal_examples if decoder else masked_examples(params, tokenizer)
@@ -141,13 +145,13 @@ def unigram_cross_entropy(train: Blocks, validation: Blocks, special: Collection
     return float(-(held_out * np.log(probabilities)).sum() / held_out.sum())
 
 
-def _open(params: Params, vocab_size: int, context: int) -> "PreTrainedModel":
+def _open(params: Params, origin: Path | None, vocab_size: int, context: int) -> "PreTrainedModel":
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
     from model import backbone
 
-    if params.init_from is None:
+    if origin is None:
         return backbone.build(
             params.architecture,
             vocab_size=vocab_size,
@@ -159,23 +163,21 @@ def _open(params: Params, vocab_size: int, context: int) -> "PreTrainedModel":
             dropout=params.dropout,
             seed=params.seed,
         )
-    config = AutoConfig.from_pretrained(params.init_from)
+    config = AutoConfig.from_pretrained(origin)
     if config.max_position_embeddings < context:
         raise UserError(f"params.yaml: tokenizer.context: {context} is more than the positions of {params.init_from}; lower it")
     auto = AutoModelForCausalLM if backbone.is_decoder(config) else AutoModelForMaskedLM
     torch.manual_seed(params.seed)  # for a head that the checkpoint lacks
-    return auto.from_pretrained(params.init_from, dtype=torch.float32, attn_implementation="sdpa")
+    return auto.from_pretrained(origin, dtype=torch.float32, attn_implementation="sdpa")
 
 
-def _tokenizer_of(checkpoint: Path) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    for name in ("config.json", "tokenizer.json"):
-        if not (checkpoint / name).exists():
-            raise UserError(
-                f"params.yaml: pretrain: init_from: {checkpoint} is no checkpoint with its tokenizer (no {name}); name one, or null"
-            )
-    return AutoTokenizer.from_pretrained(checkpoint)
+def _checkpoint(folder: Path, name: str) -> Path:
+    known = ", ".join(json.loads((folder / "checkpoints.json").read_text(encoding="utf-8"))) or "none"
+    for file in ("config.json", "tokenizer.json"):
+        if not (folder / name / file).exists():
+            wrong = f"{name} is no checkpoint with its tokenizer (no {file} in data/pretrained/{name})"
+            raise UserError(f"params.yaml: pretrain: init_from: {wrong}; there is {known}, `stemma ingest SOURCE` fetches one")
+    return folder / name
 
 
 def _for_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> Blocks:

@@ -41,6 +41,11 @@ PARAMS = pretrain.Params(
 )
 
 
+@pytest.fixture(autouse=True)
+def checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints.json").write_text('["first"]', encoding="utf-8")
+
+
 def session(folder: Path) -> Session:
     return Session(checkpoints=folder / "checkpoints", log=lambda step, values: None, progress=lambda done, total: None)
 
@@ -59,7 +64,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_decoder_comes_out_as_a_checkpoint_with_its_tokenizer_and_history(tokens: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    metrics = pretrain.run(tokens, tmp_path / "out", params=PARAMS, session=session(tmp_path))
+    metrics = pretrain.run(tokens, tmp_path, tmp_path / "out", params=PARAMS, session=session(tmp_path))
     model, loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "out"), AutoTokenizer.from_pretrained(tmp_path / "out")
     assert model.config.vocab_size == len(loaded) == 290
     assert model.generation_config.eos_token_id == END
@@ -76,7 +81,7 @@ def test_a_decoder_comes_out_as_a_checkpoint_with_its_tokenizer_and_history(toke
 def test_an_encoder_comes_out_as_a_checkpoint_and_says_how_many_masks_it_fills(tokens: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForMaskedLM
 
-    metrics = pretrain.run(tokens, tmp_path / "out", params=replace(PARAMS, architecture="roberta"), session=session(tmp_path))
+    metrics = pretrain.run(tokens, tmp_path, tmp_path / "out", params=replace(PARAMS, architecture="roberta"), session=session(tmp_path))
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "out").config.model_type == "roberta"
     assert 0 <= metrics["validation_accuracy"] <= 1
     assert "validation_bits_per_byte" not in metrics
@@ -88,15 +93,15 @@ def test_the_same_blocks_give_the_same_bytes(architecture: str, tokens: Path, tm
     params = replace(PARAMS, architecture=architecture, dropout=0.1)
     outputs = []
     for name in ("one", "two"):
-        pretrain.run(tokens, tmp_path / name / "out", params=params, session=session(tmp_path / name))
+        pretrain.run(tokens, tmp_path, tmp_path / name / "out", params=params, session=session(tmp_path / name))
         outputs.append({file.name: file.read_bytes() for file in (tmp_path / name / "out").iterdir()})
     assert outputs[0] == outputs[1]
 
 
 def test_a_base_can_go_on_from_a_checkpoint(tokens: Path, tmp_path: Path) -> None:
-    first = pretrain.run(tokens, tmp_path / "first", params=PARAMS, session=session(tmp_path / "a"))
-    onward = replace(PARAMS, init_from=str(tmp_path / "first"))
-    second = pretrain.run(tokens, tmp_path / "second", params=onward, session=session(tmp_path / "b"))
+    first = pretrain.run(tokens, tmp_path, tmp_path / "first", params=PARAMS, session=session(tmp_path / "a"))
+    onward = replace(PARAMS, init_from="first")
+    second = pretrain.run(tokens, tmp_path, tmp_path / "second", params=onward, session=session(tmp_path / "b"))
     assert second["first_train_loss"] < first["first_train_loss"] - 0.5
 
 
@@ -105,10 +110,10 @@ def test_a_checkpoint_with_another_tokenizer_reads_the_corpus_in_its_own_tokens(
     from transformers import AutoTokenizer
 
     params = replace(PARAMS, architecture=architecture)
-    first = pretrain.run(tokens, tmp_path / "first", params=params, session=session(tmp_path / "a"))
+    first = pretrain.run(tokens, tmp_path, tmp_path / "first", params=params, session=session(tmp_path / "a"))
     tokenizer.save(tokenizer.train(["Bridge Bridge has stones stones"] * 5, 280, 2), tmp_path / "first")
-    onward = replace(params, init_from=str(tmp_path / "first"))
-    second = pretrain.run(tokens, tmp_path / "second", params=onward, session=session(tmp_path / "b"))
+    onward = replace(params, init_from="first")
+    second = pretrain.run(tokens, tmp_path, tmp_path / "second", params=onward, session=session(tmp_path / "b"))
     assert len(AutoTokenizer.from_pretrained(tmp_path / "second")) < 290
     assert second["unigram_cross_entropy"] != first["unigram_cross_entropy"]
 
@@ -133,14 +138,18 @@ def test_a_folder_that_is_no_checkpoint_is_refused(missing: str, tokens: Path, t
     (tmp_path / "from").mkdir()
     for name in {"config.json", "tokenizer.json"} - {missing}:
         (tmp_path / "from" / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=rf"init_from: .*from is no checkpoint with its tokenizer \(no {missing}\); name one, or null"):
-        pretrain.run(tokens, tmp_path / "out", params=replace(PARAMS, init_from=str(tmp_path / "from")), session=session(tmp_path))
+    with pytest.raises(UserError, match=rf"init_from: from is no checkpoint .*\(no {missing} in .*\); there is first, `stemma ingest"):
+        pretrain.run(tokens, tmp_path, tmp_path / "out", params=replace(PARAMS, init_from="from"), session=session(tmp_path))
 
 
 def test_an_encoder_without_a_mask_probability_is_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"mask_probability: bert needs one; 0.15 is usual"):
         pretrain.run(
-            tokens, tmp_path / "out", params=replace(PARAMS, architecture="bert", mask_probability=None), session=session(tmp_path)
+            tokens,
+            tmp_path,
+            tmp_path / "out",
+            params=replace(PARAMS, architecture="bert", mask_probability=None),
+            session=session(tmp_path),
         )
 
 
@@ -189,6 +198,6 @@ def test_the_unigram_yardstick_is_the_entropy_of_frequencies() -> None:
 def test_outputs_of_an_earlier_run_do_not_stay(tokens: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/old.txt").write_text("old", encoding="utf-8")
-    pretrain.run(tokens, tmp_path / "out", params=PARAMS, session=session(tmp_path))
+    pretrain.run(tokens, tmp_path, tmp_path / "out", params=PARAMS, session=session(tmp_path))
     shutil.rmtree(tmp_path / "checkpoints")
     assert not (tmp_path / "out/old.txt").exists()
