@@ -14,6 +14,7 @@ QUIET = {  # MLflow takes the word `true` and no other
     "DVC_NO_ANALYTICS": "1",
     "ITERATIVE_DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
 }
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import graph, workspace
+from flows import graph, services, workspace
 from flows.graph import Shape
 from flows.stages import StageResult
 from tasks import params
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracked:
@@ -65,7 +67,7 @@ class Tracked:
             return None
         mark.unlink(missing_ok=True)
         try:
-            return tracking.run_url(self.root, run)
+            return tracking.run_url(self.root, run, services.mlflow_url(self.root))
         except tracking.TrackingError:
             return None
 
@@ -142,7 +144,7 @@ class Tracked:
         """Stages whose runs MLflow may not know, or not wholly."""
         return [name for name in self.shapes if self._marker(name).exists()]
 
-    def close(self, status: Literal["FINISHED", "FAILED", "KILLED"], results: list[StageResult]) -> None:
+    def close(self, status: Status, results: list[StageResult]) -> None:
         """End the parent run, if there is one."""
         if self._parent:
             from tasks import lifecycles

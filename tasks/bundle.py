@@ -9,6 +9,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def name(sources: Path = SOURCES) -> str:
     return f"stemma_model_{digest.hexdigest()[:12]}"
 
 
+@cache
 def requirements(sources: Path = SOURCES) -> list[str]:
     """Every distribution that the sources import, pinned to the version installed here, as pip reads it."""
     distributions = packages_distributions()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
     from mlflow.pyfunc import PyFuncModel
 
-LOADING = threading.Lock()  # MLflow passes the model of a loading script through a global variable
+LOADING = threading.RLock()  # MLflow passes the model of a script through a global variable, and Transformers' imports are lazy
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,10 @@ def register(root: Path, application: str, checkpoint: Path, evaluation: Path, l
     client = tracking.connect(root)
     with tracking.explained(root):
         found = _with_checkpoint(client, application, identity)
+    created = found is None
     if found is None:
-        found = _create(client, root, application, checkpoint, evaluation, judged, {**lineage, "checkpoint": identity})
-        created = True
-    else:
-        created = False
+        with LOADING:
+            found = _create(client, root, application, checkpoint, evaluation, judged, {**lineage, "checkpoint": identity})
     with tracking.explained(root):
         if "stemma.registered" not in found.tags:  # just created, or the process died between the version and its alias
             client.set_registered_model_alias(application, found.tags["stemma.alias"], str(found.version))
@@ -164,27 +163,19 @@ def _create(
     }
     with tracking.explained(root), TemporaryDirectory() as folder:
         experiment = tracking.experiment(client, root)
-        run_id = tracking.find(client, root, f"finetune@{name}", lineage.get(f"key.finetune@{name}", "")) or _own_run(
-            client, experiment, name
-        )
+        run_id = tracking.find(client, root, f"finetune@{name}", lineage.get(f"key.finetune@{name}", "")) or _run(client, experiment, name)
         logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=tags)
-        saved = Path(folder, "saved")
-        _save(
-            saved,
-            application,
-            checkpoint,
-            signature,
-            {"model_id": logged.model_id, "model_uuid": logged.model_id, "run_id": run_id, "metadata": tags},
-        )
+        saved = Path(folder, name)
+        ids = {"model_id": logged.model_id, "model_uuid": logged.model_id, "run_id": run_id}
+        _save(saved, application, checkpoint, signature, {**ids, "metadata": tags})
         (saved / "decision.json").write_text(json.dumps(asdict(decision), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         client.log_model_artifacts(logged.model_id, str(saved))
         client.finalize_logged_model(logged.model_id, "READY")
         _log_output(client, run_id, logged.model_id)
         if not client.search_registered_models(f"name = '{name}'"):
             client.create_registered_model(name)
-        return client.create_model_version(
-            name, logged.artifact_location, run_id, tags=tags, description=decision.text, model_id=logged.model_id
-        )
+        place = logged.artifact_location
+        return client.create_model_version(name, place, run_id, tags=tags, description=decision.text, model_id=logged.model_id)
 
 
 def _save(folder: Path, application: Application, checkpoint: Path, signature: "ModelSignature", identity: Mapping[str, Any]) -> None:
@@ -192,7 +183,7 @@ def _save(folder: Path, application: Application, checkpoint: Path, signature: "
     from mlflow.models import Model
     from pandas import DataFrame
 
-    with LOADING, TemporaryDirectory() as code:
+    with TemporaryDirectory() as code:
         package, script = bundle.write(Path(code))
         pyfunc.save_model(
             folder,
@@ -241,7 +232,7 @@ def _decide(
     return gate.decide(metric, new, int(champion.version), known, again)
 
 
-def _own_run(client: "MlflowClient", experiment: str, name: str) -> str:
+def _run(client: "MlflowClient", experiment: str, name: str) -> str:
     """A run for a model whose fine-tuning the server knows nothing of."""
     run = client.create_run(experiment, run_name=f"register@{name}", tags={"stemma.stage": f"register@{name}"})
     client.set_terminated(run.info.run_id)

@@ -44,17 +44,17 @@ def is_new(root: Path) -> bool:
     return (file := _database(root)) is not None and not file.exists()
 
 
-def run_url(root: Path, run_id: str) -> str:
-    """The page of a run, on the server or on the one that `stemma up` starts for this machine's database.
+def run_url(root: Path, run_id: str, server: str | None = None) -> str:
+    """The page of a run on the tracking server, or on `server`, which shows this machine's database (`stemma up` starts one).
 
     Raises:
-        TrackingError: the server does not answer.
+        TrackingError: the runs cannot be read.
     """
     client = connect(root)
     with explained(root):
-        experiment = client.get_run(run_id).info.experiment_id
-    server = uri(root).rstrip("/") if uri(root).startswith("http") else "http://127.0.0.1:5000"
-    return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+        where = client.get_run(run_id).info.experiment_id
+    address = uri(root) if uri(root).startswith("http") else server or "http://127.0.0.1:5000"
+    return f"{address.rstrip('/')}/#/experiments/{where}/runs/{run_id}"
 
 
 def _folder(root: Path) -> Path:
@@ -234,7 +234,7 @@ def sync(root: Path, stage: str, key: str, parent_run_id: str | None, params: di
             if run := _finished(client, where, stage, key):
                 return run.info.run_id
             run = _unfinished(client, root, where, stage, key) or _create(client, root, where, stage, key, parent_run_id, params)
-            metrics = json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.exists() else {}
+            metrics = json.loads(metrics_file.read_text(encoding="utf-8")) if metrics_file.is_file() else {}
             _complete(client, run.info.run_id, metrics, out)
             return run.info.run_id
     except TrackingError as error:
