@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ruamel.yaml import YAML
 
@@ -41,7 +41,7 @@ class Sight:
 
     repo: "Repo"
     locked: Mapping[str, Any]  # the stages of dvc.lock
-    coming: dict[str, "HashFile | str"] = field(default_factory=dict)  # by path of an output: its content, or who will make it
+    coming: dict[str, "HashFile | str | None"] = field(default_factory=dict)  # by path of an output: its content, or who will make it
     texts: dict[str, str] = field(default_factory=dict)  # by path: the text of a coming file, where it is known
     seen: dict[str, "HashFile | None"] = field(default_factory=dict)
     params: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Sight:
                 if isinstance(made, str):
                     raise Unmade(made)
                 inside = Path(item.fs_path).relative_to(path).parts
-                return made.get_obj(item.local_cache, inside) if inside else made
+                return cast(Any, made).get_obj(item.local_cache, inside) if inside else made
         for path, made in self.coming.items():
             if path.startswith(item.fs_path + "/"):
                 raise Unmade(made if isinstance(made, str) else Path(path).name)
@@ -112,7 +112,7 @@ def decide(stage: "PipelineStage", sight: Sight, running: bool = False) -> Decis
         if not reasons:
             reasons = [f"{out.def_path} is not wholly in the DVC cache" for out in stage.outs if out.use_cache and out.changed_cache()]
             return Decision("restorable", reasons, key, lock) if reasons else Decision("fresh", [], key)
-        entries = [lock, *entries]
+        entries = [sight.locked[stage.name], *entries]
     for entry in entries:
         if _in_cache(stage, entry):
             return Decision("restorable", reasons, key, entry)
@@ -152,7 +152,7 @@ def _fill(stage: "PipelineStage", sight: Sight) -> bool:
             values = sight.values(dep)
             if missing := [name for name in dep.params if name not in values]:
                 raise UserError(f"{dep.def_path}: {', '.join(missing)}: missing, and stage {stage.name} reads it; add it")
-            dep.hash_info = HashInfo(dep.PARAM_PARAMS, values)
+            dep.hash_info = HashInfo(dep.PARAM_PARAMS, cast(str, values))  # DVC keeps the values there
             continue
         try:
             now = sight.content(dep)

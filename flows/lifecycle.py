@@ -2,9 +2,11 @@
 
 import queue
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from prefect import allow_failure, flow, task
+from prefect import Task, allow_failure, flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events.worker import EventsWorker
@@ -22,10 +24,11 @@ THREADS = 64  # how many stages run at once is in params.yaml
 FLUSH = 2  # seconds to send the server what it has not been told yet; it may end right after
 RETRIES = 2  # of a registration: it talks to a service
 
+_threads: Any = ThreadPoolTaskRunner(max_workers=THREADS)  # Any: Prefect's own annotations disagree
 _current: ContextVar[Walk | None] = ContextVar("current", default=None)
 
 
-@flow(name="lifecycle", task_runner=ThreadPoolTaskRunner(max_workers=THREADS), persist_result=False)
+@flow(name="lifecycle", task_runner=_threads, persist_result=False)
 def lifecycle(root: str | None = None, only: str | None = None, force: list[str] | None = None) -> State:
     """Bring every stage of dvc.yaml up to date and register the models.
 
@@ -64,8 +67,8 @@ def _drive(steps: Walk) -> State:
         while not steps.finished:
             for name in steps.take():
                 needs = [allow_failure(futures[need]) for need in steps.needs[name]]
-                futures[name] = _task(steps, name).submit(wait_for=needs)
-                futures[name].add_done_callback(lambda _, name=name: ended.put(name))
+                futures[name] = _task(steps, name).submit(return_state=False, wait_for=needs)
+                futures[name].add_done_callback(partial(_put, ended, name))
             name = ended.get()
             steps.settle(name, futures[name].state.message or "ended without a word")
     except BaseException:
@@ -77,7 +80,11 @@ def _drive(steps: Walk) -> State:
     return Failed(message=told) if bad else Completed(message=_counts(steps))
 
 
-def _task(steps: Walk, name: str):
+def _put(ended: "queue.SimpleQueue[str]", name: str, _: PrefectFuture[State]) -> None:
+    ended.put(name)
+
+
+def _task(steps: Walk, name: str) -> Task[[], State]:
     """The job as a Prefect task of the same name. It returns its state, so a failed stage is no traceback."""
     retries = RETRIES if name.startswith(REGISTER) else 0
 

@@ -12,8 +12,8 @@ from typing import Any
 from flows import graph, processes, stages, workspace
 from flows.display import Display
 from flows.graph import Shape
-from flows.stages import StageResult
-from flows.tracked import Tracked
+from flows.stages import Outcome, StageResult
+from flows.tracked import Status, Tracked
 from model.errors import UserError
 from tasks import params
 
@@ -103,7 +103,7 @@ class Walk:
     def close(self) -> None:
         """Tell MLflow how it ended, and copy the metrics to where git can see them."""
         bad = any(one.outcome in BAD for one in self.results.values())
-        status = "KILLED" if not self.finished else "FAILED" if bad else "FINISHED"
+        status: Status = "KILLED" if not self.finished else "FAILED" if bad else "FINISHED"
         self.tracked.close(status, [one for name, one in self.results.items() if not name.startswith(REGISTER)])
         copy_metrics(self.root, self.shapes)
 
@@ -117,7 +117,7 @@ class Walk:
             self.results[name] = StageResult(name, "failed", [f"{name}: {error}"])
             raise
         model = self.models[name]
-        outcome = "ran" if model["created"] else "unchanged"
+        outcome: Outcome = "ran" if model["created"] else "unchanged"
         return self._note(StageResult(name, outcome, [f"version {model['version']}: {model['decision']}"]))
 
     def _note(self, result: StageResult) -> StageResult:
@@ -144,6 +144,7 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
         for name in stages.prune(root):
             display.says(f"{name}: pruned, params.yaml no longer names it")
         with graph.changing(root, display.says) as repo:
+            repo.index.check_graph()  # no two stages with one output, and the like
             graph.check_sources(repo, checkout=True)
             shapes = graph.shapes(repo)
         steps = Walk(root, display, shapes, only, force)
