@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -198,15 +197,9 @@ def test_the_log_lists_the_versions_newest_first(root):
     assert found[0].commit == git(root, "rev-parse", "HEAD").strip()
 
 
-def killed_after(root: Path, seconds: float) -> bool:
-    """Whether an ingest in another process was still at work when it was killed."""
+def start(root: Path) -> subprocess.Popen[bytes]:
     code = "from pathlib import Path; from flows.ingest import ingest; ingest(Path.cwd(), say=lambda line: None)"
-    started = subprocess.Popen([sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(PROJECT)})
-    time.sleep(seconds)
-    alive = started.poll() is None
-    started.send_signal(signal.SIGKILL)
-    started.wait()
-    return alive
+    return subprocess.Popen([sys.executable, "-c", code], cwd=root, env=os.environ | {"PYTHONPATH": str(PROJECT)})
 
 
 @pytest.mark.slow
@@ -214,13 +207,19 @@ def test_killed_anywhere_it_leaves_the_old_version_or_the_new_one(root, tmp_path
     old = quiet(root).version
     kept = shutil.copytree(root, tmp_path / "kept")
     write_reviews(root, 60)
-    new = quiet(root).version
+    began = time.perf_counter()
+    assert start(root).wait() == 0
+    seconds = time.perf_counter() - began
+    new = data_versions.in_use(root)
     left = set()
-    for step in range(25):
+    for step in range(1, 25):
         shutil.rmtree(root)
         shutil.copytree(kept, root)
         write_reviews(root, 60)
-        killed_after(root, 0.3 + 0.08 * step)
+        process = start(root)
+        time.sleep(seconds * step / 16)
+        process.kill()
+        process.wait()
         found = data_versions.in_use(root)
         left.add(found)
         assert found in (old, new)
