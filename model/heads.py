@@ -33,6 +33,8 @@ def open_head(auto: Any, folder: Path, dropout: float, **settings: Any) -> PreTr
     for name in DROPOUTS:
         if hasattr(config, name):
             setattr(config, name, dropout)
+    if hasattr(config, "classifier_pooling"):
+        config.classifier_pooling = "mean"  # ModernBERT's choice for a text's label; learns far sooner than from the first token alone
     for name, value in settings.items():
         setattr(config, name, value)
     return auto.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="sdpa")
