@@ -171,17 +171,18 @@ class _Window:
 
 
 def _windows(rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", context: int) -> Iterator[list[_Window]]:
-    """The windows of each row, half a stretch apart."""
+    """The windows of each row; neighbours share so much that each answer of `LONGEST_ANSWER` tokens is whole in one of them."""
     from ..features import PLAIN, Special, token_ids
 
     special = Special.of(tokenizer)
     questions = token_ids(tokenizer, [row["question"] for row in rows])
+    passages = {text: tokenizer(text, **PLAIN, return_offsets_mapping=True) for text in {row["context"] for row in rows}}
     for row, question in zip(rows, questions, strict=True):
-        passage = tokenizer(row["context"], **PLAIN, return_offsets_mapping=True)
+        ids, offsets = passages[row["context"]]["input_ids"], passages[row["context"]]["offset_mapping"]
         head = [special.first, *question[: context // 3], special.separator]
         size = context - len(head) - 1
-        ids, offsets = passage["input_ids"], [tuple(pair) for pair in passage["offset_mapping"]]
-        starts = range(0, max(len(ids) - size, 0) + size // 2, size // 2) if len(ids) > size else [0]
+        step = max(size - LONGEST_ANSWER, size // 2)
+        starts = range(0, max(len(ids) - size, 0) + step, step)
         yield [_Window([*head, *ids[at : at + size], special.separator], len(head), offsets[at : at + size]) for at in starts]
 
 
