@@ -15,7 +15,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import environment, walk
+from flows import environment, stopping, walk
 from flows.display import Display
 from flows.stages import StageResult
 from flows.walk import REGISTER, Walk
@@ -38,7 +38,8 @@ def lifecycle(root: str | None = None, only: str | None = None, force: list[str]
         force: stages that run even if nothing they depend on has changed.
     """
     if steps := _current.get():
-        return _drive(steps)
+        with stopping.promptly():
+            return _drive(steps)
     project = Path(root) if root else Path(__file__).resolve().parents[1]  # started by a schedule or a worker
     environment.quiet(project)
     environment.record(project)
@@ -91,6 +92,8 @@ def _task(steps: Walk, name: str) -> Task[[], State]:
     @task(name=name, task_run_name=name, cache_policy=NO_CACHE, persist_result=False, retries=retries, retry_delay_seconds=2)
     def job() -> State:
         result = steps.do(name)
+        if steps.stopped:
+            return Cancelled(name="Stopped")
         if result.outcome in ("ran", "restored", "failed"):
             _show(result, steps.urls.get(name))
         return _state(result)

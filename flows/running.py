@@ -1,14 +1,12 @@
 """`stemma run`: one lifecycle from the command line, with a Prefect server of its own where there is no other."""
 
 import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from flows import plan as planning
-from flows import prefect_server, walk
+from flows import prefect_server, stopping, walk
 from flows.display import Display
 from flows.stages import StageResult
 from flows.walk import LifecycleResult, Walk
@@ -20,7 +18,7 @@ def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> Lifec
     Raises:
         UserError: the project is not in a state to run, or Prefect or the data cannot be reached.
     """
-    with stopped_by_sigterm(), Display(root) as display, walk.opened(root, display, only, force) as steps:
+    with stopping.promptly(), Display(root) as display, walk.opened(root, display, only, force) as steps:
         url = prefect_server.named(root)
         if url is None and nothing_to_do(steps):
             return steps.result()
@@ -58,13 +56,3 @@ def reporting_to(root: Path, url: str | None) -> Iterator[None]:
     finally:
         if server:
             server.stop()
-
-
-@contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds the stack as Ctrl-C does, so that everything on the way is ended."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

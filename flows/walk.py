@@ -53,6 +53,7 @@ class Walk:
         self.models: dict[str, dict[str, Any]] = {}
         self.urls: dict[str, str] = {}
         self._at_once = int(params.select(params.read(root / "params.yaml"), "run.parallel_stages"))
+        self.stopped = False
         self._waiting = list(self.needs)
         self._active: set[str] = set()
         self._lock = threading.Lock()
@@ -76,7 +77,7 @@ class Walk:
         if name.startswith(REGISTER):
             return self._register(name)
         result = stages.bring_up_to_date(self.pack, name, self._begin, name in self.force)
-        if result.outcome in ("ran", "restored", "unchanged") and (url := self.tracked.sync(result)):
+        if not self.stopped and result.outcome in ("ran", "restored", "unchanged") and (url := self.tracked.sync(result)):
             self.urls[name] = url
         return self._note(result)
 
@@ -98,6 +99,7 @@ class Walk:
 
     def stop(self) -> None:
         """End every command of this walk at once; none begins after it."""
+        self.stopped = True
         self.pack.kill()
 
     def close(self) -> None:
@@ -123,7 +125,8 @@ class Walk:
     def _note(self, result: StageResult) -> StageResult:
         with self._lock:
             self.results[result.name] = result
-        self.display.ends(result)
+        if not self.stopped:
+            self.display.ends(result)
         return result
 
 
