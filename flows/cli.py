@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from flows import environment
 from model.errors import UserError
+from model.params import Decoding
 
 app = typer.Typer(
     help="From text to registered language models: reproducible, cached, traceable.",
@@ -79,11 +81,11 @@ def run(
 
     Example: `stemma run -S finetune.sentiment.max_steps=50`
     """
-    from flows import lifecycle, settings
+    from flows import running, settings
 
     root: Path = context.obj
     settings.write(root, assignments, profile)
-    result = lifecycle.run(root, only=only, force=force or [])
+    result = running.run(root, only=only, force=force or [])
     if as_json:
         _json(result.to_json())
     else:
@@ -194,6 +196,16 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     return _json(found) if as_json else _show_models(found)
 
 
+Strategy = Annotated[str | None, typer.Option(help="greedy, beam, temperature, top-k, top-p or min-p.")]
+MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="At most this many tokens.")]
+NumBeams = Annotated[int | None, typer.Option(min=1, help="For beam.")]
+Temperature = Annotated[float | None, typer.Option(min=0.01, help="For all strategies that draw; below 1 is safer.")]
+TopK = Annotated[int | None, typer.Option(min=0, help="Draw among this many of the likeliest tokens.")]
+TopP = Annotated[float | None, typer.Option(min=0, max=1, help="Draw among the likeliest tokens that have this share together.")]
+MinP = Annotated[float | None, typer.Option(min=0, max=1, help="Draw among tokens at least this likely, relative to the likeliest.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="The same seed draws the same tokens.")]
+
+
 @app.command()
 def predict(
     context: typer.Context,
@@ -204,6 +216,14 @@ def predict(
     file: Annotated[Path | None, typer.Option(help="Inputs from a .txt, .jsonl, .csv or .parquet file instead.")] = None,
     output: Annotated[str, typer.Option("--format", help="table or jsonl.")] = "table",
     version: Annotated[str, typer.Option(help="An alias or a version number.")] = "champion",
+    strategy: Strategy = None,
+    max_new_tokens: MaxNewTokens = None,
+    num_beams: NumBeams = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: Seed = None,
 ) -> None:
     """Use a registered model.
 
@@ -211,7 +231,10 @@ def predict(
     """
     from flows import predict as predictions
 
-    rows = predictions.predict(context.obj, application, texts or [], file, version)
+    if output not in ("table", "jsonl"):
+        raise UserError(f"--format {output}: no such format; there is table and jsonl")
+    decoding = _given(locals(), Decoding)
+    rows = predictions.predict(context.obj, application, texts or [], file, version, decoding)
     if output == "jsonl":
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -227,36 +250,32 @@ def generate(
     context: typer.Context,
     base: Annotated[str, typer.Argument(help="A pretrained decoder, by its key in params.yaml.")],
     prompt: Annotated[str, typer.Argument(help="The text to go on from.")],
-    strategy: Annotated[str, typer.Option(help="greedy, beam, temperature, top-k, top-p or min-p.")] = "greedy",
-    max_new_tokens: Annotated[int, typer.Option(min=1)] = 64,
-    num_beams: Annotated[int, typer.Option(min=1)] = 4,
-    temperature: Annotated[float, typer.Option()] = 0.8,
-    top_k: Annotated[int, typer.Option(min=0)] = 40,
-    top_p: Annotated[float, typer.Option(min=0, max=1)] = 0.9,
-    min_p: Annotated[float, typer.Option(min=0, max=1)] = 0.05,
-    seed: Annotated[int, typer.Option(min=0)] = 1,
+    strategy: Strategy = None,
+    max_new_tokens: MaxNewTokens = None,
+    num_beams: NumBeams = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    min_p: MinP = None,
+    seed: Seed = None,
 ) -> None:
-    """Let a base write on, token by token.
+    """Let a base write on, token by token; what is not given is as in section `evaluate` of params.yaml.
 
     Example: `stemma generate decoder "The state of the Union" --strategy top-p --top-p 0.9`
     """
     from flows import predict as predictions
-    from model.params import Decoding
 
-    decoding = Decoding(
-        max_new_tokens=max_new_tokens,
-        strategy=strategy,
-        num_beams=num_beams,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        seed=seed,
-    )
+    pieces = predictions.generate(context.obj, base, prompt, _given(locals(), Decoding))
     typer.echo(prompt, nl=False)
-    for piece in predictions.generate(context.obj, base, prompt, decoding):
+    for piece in pieces:
         typer.echo(piece, nl=False)
     typer.echo()
+
+
+def _given(arguments: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The options that were given, of those that are fields of `kind`."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in arguments.items() if name in names and value is not None}
 
 
 def _json(document: Any) -> None:
@@ -284,9 +303,20 @@ def _show_outcomes(stages: Sequence[dict[str, Any]]) -> None:
 
 
 def _show_models(found: Sequence[dict[str, Any]]) -> None:
-    table = Table("model", "version", "alias", "metric", "baseline", "verdict")
+    table = Table("model", "version", "alias", "metric", "value", "interval", "baseline", "verdict")
     for model in found:
-        table.add_row(model["name"], str(model["version"]), ", ".join(model["aliases"]), str(model["metrics"]))
+        said = model["verdict"]
+        word = "[green]beats it[/]" if said["beats_baseline"] else "[yellow]does not beat it[/]"
+        table.add_row(
+            model["name"] + (" (synthetic data)" if said["synthetic"] else ""),
+            str(model["version"]),
+            ", ".join(model["aliases"]),
+            said["metric"],
+            f"{said['value']:.3f}",
+            f"{said['low']:.3f} to {said['high']:.3f}",
+            f"{said['baseline']} {said['baseline_value']:.3f}",
+            f"{word} (p = {said['p_value']:.3f})",
+        )
     console.print(table)
 
 

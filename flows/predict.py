@@ -11,7 +11,7 @@ from flows import inputs
 from model import applications
 from model.errors import UserError
 from model.params import Decoding
-from tasks import register
+from tasks import params, register
 
 
 def predict(
@@ -51,8 +51,8 @@ def predict(
     return [row | prediction for row, prediction in zip(rows, predictions.to_dict("records"), strict=True)]
 
 
-def generate(root: Path, base: str, prompt: str, decoding: Decoding) -> Iterator[str]:
-    """What the base called `base` writes after `prompt`, piece by piece.
+def generate(root: Path, base: str, prompt: str, given: Mapping[str, Any]) -> Iterator[str]:
+    """What the base called `base` writes after `prompt`, piece by piece; numbers of Decoding that are not `given` are as for evaluation.
 
     Raises:
         UserError: there is no such base, it cannot write, or a number of `decoding` does not fit; before the first piece.
@@ -69,11 +69,13 @@ def generate(root: Path, base: str, prompt: str, decoding: Decoding) -> Iterator
 
     if not is_decoder(AutoConfig.from_pretrained(folder)):
         raise UserError(f"{base}: an encoder fills gaps and cannot write on; name a decoder of params.yaml, section pretrain")
+    section = params.section(params.read(root / "params.yaml"), "evaluate")
+    decoding = Decoding(**({field.name: section[field.name] for field in fields(Decoding)} | dict(given)))
     model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
     pieces = stream(model, AutoTokenizer.from_pretrained(folder), prompt, decoding)
     return chain([next(pieces, "")], pieces)
 
 
 def models(root: Path) -> list[dict[str, Any]]:
-    """The registered versions: `{"name", "version", "aliases", "metrics", "beats_baseline"}`; none before the first run."""
+    """The registered versions: `{"name", "version", "aliases", "metrics", "verdict"}`; none before the first run."""
     return [version.to_json() for version in register.versions(root)]

@@ -50,11 +50,13 @@ def change(root: Path, assignments: Sequence[str] = (), profile: str | None = No
     Raises:
         UserError: no such profile or key, or the result does not pass `check`.
     """
+    params.read(root / "params.yaml")  # says what is wrong with a file that is no YAML
     yaml = YAML()
     yaml.width = 10_000
+    yaml.representer.add_representer(type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null"))
     document = yaml.load((root / "params.yaml").read_text(encoding="utf-8"))
     if profile is not None:
-        _overlay(document, params.read(_profile(root, profile)), "")
+        _overlay(document, yaml.load(_profile(root, profile).read_text(encoding="utf-8")))
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
@@ -109,12 +111,11 @@ def _profile(root: Path, name: str) -> Path:
     return file
 
 
-def _overlay(document: Any, values: dict[str, Any], above: str) -> None:
+def _overlay(document: Any, values: dict[str, Any]) -> None:
     for key, value in values.items():
-        name = f"{above}{key}"
         if isinstance(value, dict) and isinstance(document.get(key), dict):
-            _overlay(document[key], value, f"{name}.")
-        else:
+            _overlay(document[key], value)
+        elif document.get(key, ...) != value:
             document[key] = value
 
 

@@ -123,6 +123,8 @@ class Tracked:
     def _model(
         self, name: str, version: int, aliases: tuple[str, ...], metrics: dict[str, float], created: bool, decision: str
     ) -> dict[str, Any]:
+        from tasks import gate
+
         judged = json.loads((self._evaluation(name) / "evaluation.json").read_text(encoding="utf-8"))
         return {
             "name": name,
@@ -131,7 +133,7 @@ class Tracked:
             "metrics": metrics,
             "created": created,
             "decision": decision,
-            "evaluation": judged,
+            "verdict": gate.verdict(judged),
         }
 
     def _checkpoint(self, application: str) -> Path:

@@ -1,5 +1,6 @@
 """Whether a new version of a model becomes its champion."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,18 @@ def decide(metric: str, new: Score, champion: int | None, known: Score | None, a
     if new.value >= compared.value:
         return Decision("champion", f"champion: {metric} {new.value:.4f} is not below {other}", evidence)
     return Decision("challenger", f"challenger: {metric} {new.value:.4f} is below {other}", evidence)
+
+
+def verdict(judged: Mapping[str, Any]) -> dict[str, Any]:
+    """What people want to know of an `evaluation.json`: the main metric with its interval, beside the first baseline."""
+    metric, baseline = judged["metric"], judged["first_baseline"]
+    return {
+        "metric": metric,
+        **judged["metrics"][metric],
+        "baseline": baseline,
+        "baseline_value": judged["baseline"][baseline][metric]["value"],
+        **{key: judged[key] for key in ("beats_baseline", "p_value", "num_examples", "synthetic")},
+    }
 
 
 def score(model: Any, application: Application, evaluation: Path) -> float:

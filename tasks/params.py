@@ -61,9 +61,10 @@ def build(kind: type[P], section: Any, name: str) -> P:
 
 
 def _explain(error: pydantic.ValidationError, name: str) -> str:
-    first = error.errors()[0]
+    unknown = ("unexpected_keyword_argument", "extra_forbidden")
+    first = min(error.errors(), key=lambda one: one["type"] not in unknown)  # a misspelt key is missing too: the spelling says more
     key = ".".join([name, *(str(part) for part in first["loc"])])
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if first["type"] in unknown:
         return f"params.yaml: {key}: unknown key; remove it or mend its spelling"
     if first["type"] in ("missing", "missing_argument"):
         return f"params.yaml: {key}: missing; add it (profiles/ has a value for each profile)"

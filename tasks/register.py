@@ -58,8 +58,7 @@ class Version:
             "version": self.version,
             "aliases": list(self.aliases),
             "metrics": self.metrics,
-            "baseline": json.loads(self.tags["stemma.baseline"]),
-            "beats_baseline": json.loads(self.tags["stemma.beats_baseline"]),
+            "verdict": json.loads(self.tags["stemma.verdict"]),
         }
 
 
@@ -157,8 +156,7 @@ def _create(
         "stemma.evidence": json.dumps(decision.evidence, sort_keys=True),
         "stemma.evaluation": judged["evaluation_hash"],
         "stemma.metrics": json.dumps(metrics, sort_keys=True),
-        "stemma.baseline": json.dumps(judged["baseline"], sort_keys=True),
-        "stemma.beats_baseline": json.dumps(judged["beats_baseline"]),
+        "stemma.verdict": json.dumps(gate.verdict(judged), sort_keys=True),
         "stemma.code": bundle.name(),
     }
     with tracking.explained(root), TemporaryDirectory() as folder:

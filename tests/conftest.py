@@ -126,7 +126,17 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
         out = tmp_path / "evaluate" / name
         out.mkdir(parents=True, exist_ok=True)
         scores = {application.METRIC: {"value": value, "low": value, "high": value}}
-        report = {"metrics": scores, "baseline": {"guess": scores}, "beats_baseline": False, "evaluation_hash": evaluation}
+        report = {
+            "metric": application.METRIC,
+            "metrics": scores,
+            "first_baseline": "guess",
+            "baseline": {"guess": scores},
+            "beats_baseline": False,
+            "p_value": 0.5,
+            "num_examples": 2,
+            "synthetic": False,
+            "evaluation_hash": evaluation,
+        }
         (out / "evaluation.json").write_text(json.dumps(report))
         rows = [{**application.EXAMPLE, **answers[name]}] * 2
         pq.write_table(pa.Table.from_pylist(rows, schema=application.SCHEMA), out / "predictions.parquet")

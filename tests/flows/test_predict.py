@@ -1,5 +1,6 @@
 """Registered models and bases in use."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,15 +9,15 @@ import pytest
 from flows import predict
 from model import applications
 from model.errors import UserError
-from model.params import Decoding
 from tasks import register
 
-GREEDY = Decoding(max_new_tokens=8, strategy="greedy", num_beams=1, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0, seed=1)
+SHORT = {"max_new_tokens": 8}
 
 
 @pytest.fixture
 def project(tmp_path: Path, bases: Path) -> Path:
     """A project with a base of each kind."""
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     (tmp_path / "build/pretrain").mkdir(parents=True)
     (tmp_path / "build/pretrain/encoder").symlink_to(bases / "bert")
     (tmp_path / "build/pretrain/decoder").symlink_to(bases / "llama")
@@ -24,22 +25,21 @@ def project(tmp_path: Path, bases: Path) -> Path:
 
 
 def test_a_decoder_writes_piece_by_piece_and_the_same_again(project: Path) -> None:
-    pieces = list(predict.generate(project, "decoder", "The bridge", GREEDY))
-    assert pieces == list(predict.generate(project, "decoder", "The bridge", GREEDY))
+    pieces = list(predict.generate(project, "decoder", "The bridge", SHORT))
+    assert pieces == list(predict.generate(project, "decoder", "The bridge", SHORT))
     assert all(isinstance(piece, str) for piece in pieces)
 
 
 def test_an_encoder_cannot_write(project: Path) -> None:
     with pytest.raises(UserError, match="encoder: an encoder fills gaps and cannot write on; name a decoder"):
-        predict.generate(project, "encoder", "The bridge", GREEDY)
+        predict.generate(project, "encoder", "The bridge", SHORT)
 
 
 def test_an_unknown_base_and_a_wrong_strategy_are_named_before_anything_is_written(project: Path) -> None:
     with pytest.raises(UserError, match="gpt: no such base in build/pretrain, there is decoder, encoder; `stemma run --only pretrain@gpt`"):
-        predict.generate(project, "gpt", "The bridge", GREEDY)
-    wrong = Decoding(**{**vars(GREEDY), "strategy": "loud"})
+        predict.generate(project, "gpt", "The bridge", SHORT)
     with pytest.raises(UserError, match="strategy: 'loud' is unknown"):
-        predict.generate(project, "decoder", "The bridge", wrong)
+        predict.generate(project, "decoder", "The bridge", {"strategy": "loud"})
 
 
 def test_what_there_is_not_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
