@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from model.errors import UserError
 
 Say = Callable[[str], None]
+POLL = 0.01  # seconds
 
 
 @contextmanager
@@ -59,17 +60,22 @@ def lifecycle_is_running(root: Path) -> bool:
 
 @contextmanager
 def _held(file: Path, reason: Callable[[], str], say: Say | None) -> Iterator[None]:
+    """Hold the lock of a file. Whoever waits for it holds the one before it, so nobody is starved by another who takes it in a loop."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    held = FileLock(file)
+    before, held, told = FileLock(file.with_suffix(".next")), FileLock(file), False
     try:
-        held.acquire(blocking=False)
-    except Timeout:
-        if say:
-            say(reason())
-        held.acquire()
-    try:
+        for one in (before, held):
+            try:
+                one.acquire(blocking=False)
+            except Timeout:
+                if say and not told:
+                    say(reason())
+                told = True
+                one.acquire(poll_interval=POLL)
+        before.release()
         yield
     finally:
+        before.release()
         held.release()
 
 

@@ -60,6 +60,7 @@ def test_missing_outputs_are_restorable_all_the_way_down(project: Path, walked: 
     assert planned(project)["seed"] == ("restorable", ["build/seed is missing"])
 
 
+@pytest.mark.e2e
 def test_a_changed_file_of_the_data_is_named(project: Path, walked: Walked) -> None:
     walked()
     (project / "data" / "words.txt").write_text("three\n")

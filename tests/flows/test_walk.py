@@ -26,6 +26,7 @@ def dvc(project: Path, verb: str) -> str:
     return found.stdout
 
 
+@pytest.mark.e2e
 def test_a_lifecycle_runs_everything_once_and_dvc_agrees(project: Path, walked: Walked) -> None:
     assert outcomes(walked()) == dict.fromkeys(STAGES, "ran")
     again = walked()
@@ -102,6 +103,7 @@ def test_a_key_that_is_removed_takes_its_lock_entry_and_outputs_with_it(project:
     assert outcomes(walked())["part@c"] == "restored"
 
 
+@pytest.mark.e2e
 def test_a_plan_answers_and_is_right_while_stages_run(project: Path, walked: Walked, change: Change) -> None:
     change("seconds: 0", "seconds: 0.2")
     done = threading.Event()
