@@ -94,17 +94,41 @@ def change(project: Path) -> Callable[[str, str], None]:
 @pytest.fixture
 def walked(project: Path) -> Callable[..., LifecycleResult]:
     """One lifecycle on threads, without Prefect."""
+    return lambda only=None, force=(): drive(project, only, force)
 
-    def drive(only: str | None = None, force: tuple[str, ...] = ()) -> LifecycleResult:
-        with Display(project) as display, walk.opened(project, display, only, force) as steps, ThreadPoolExecutor(16) as threads:
-            ended: queue.SimpleQueue[str] = queue.SimpleQueue()
-            while not steps.finished:
-                for name in steps.take():
-                    threads.submit(_do, steps, name).add_done_callback(lambda _, name=name: ended.put(name))
-                steps.settle(ended.get(), "crashed")
-            return steps.result()
 
-    return drive
+@pytest.fixture(scope="session")
+def finished_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished") / "project"
+    shutil.copytree(template, root, symlinks=True)
+    before, folder = dict(os.environ), Path.cwd()
+    environment.quiet(root)
+    assert drive(root).exit_code == 0
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(before)
+    return root
+
+
+@pytest.fixture
+def finished(project: Path, finished_template: Path) -> Path:
+    """The project after a lifecycle."""
+    for part in ("build", ".dvc/cache"):
+        shutil.copytree(finished_template / part, project / part, dirs_exist_ok=True)
+    (project / ".stemma").mkdir()
+    for part in ("dvc.lock", ".stemma/seconds.jsonl"):
+        shutil.copy(finished_template / part, project / part)
+    return project
+
+
+def drive(root: Path, only: str | None = None, force: tuple[str, ...] = ()) -> LifecycleResult:
+    with Display(root) as display, walk.opened(root, display, only, force) as steps, ThreadPoolExecutor(16) as threads:
+        ended: queue.SimpleQueue[str] = queue.SimpleQueue()
+        while not steps.finished:
+            for name in steps.take():
+                threads.submit(_do, steps, name).add_done_callback(lambda _, name=name: ended.put(name))
+            steps.settle(ended.get(), "crashed")
+        return steps.result()
 
 
 def _do(steps: Walk, name: str) -> None:

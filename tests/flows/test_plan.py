@@ -25,57 +25,52 @@ def planned(project: Path, params: str | None = None) -> dict[str, tuple[str, li
 FRESH = dict.fromkeys(["seed", "part@a", "part@b", "part@c", "whole"], ("fresh", []))
 
 
-def test_a_plan_says_exactly_what_changed_and_what_follows(project: Path, walked: Walked, change: Change) -> None:
-    walked()
-    assert planned(project) == FRESH
+def test_a_plan_says_exactly_what_changed_and_what_follows(finished: Path, walked: Walked, change: Change) -> None:
+    assert planned(finished) == FRESH
     change("word: aa", "word: xx")
-    assert planned(project) == {
+    assert planned(finished) == {
         **FRESH,
         "part@a": ("stale", ["the command changed", 'parts.a.word: "aa" -> "xx"']),
         "whole": ("stale", ["build/part/a will be made again by part@a"]),
     }
     walked()
     change("word: xx", "word: aa")
-    assert planned(project) == {
+    assert planned(finished) == {
         **FRESH,
         "part@a": ("restorable", ["the command changed", 'parts.a.word: "xx" -> "aa"']),
         "whole": ("restorable", ["build/part/a changed"]),
     }
 
 
-def test_a_plan_for_other_numbers_writes_nothing(project: Path, walked: Walked) -> None:
-    walked()
-    text = (project / "params.yaml").read_text()
-    found = planned(project, text.replace("seed: s", "seed: z"))
+def test_a_plan_for_other_numbers_writes_nothing(finished: Path, walked: Walked) -> None:
+    text = (finished / "params.yaml").read_text()
+    found = planned(finished, text.replace("seed: s", "seed: z"))
     assert found["seed"] == ("stale", ["the command changed", 'letters.seed: "s" -> "z"'])
     assert found["whole"][0] == "stale"
-    assert (project / "params.yaml").read_text() == text
-    assert planned(project) == FRESH
+    assert (finished / "params.yaml").read_text() == text
+    assert planned(finished) == FRESH
 
 
-def test_missing_outputs_are_restorable_all_the_way_down(project: Path, walked: Walked) -> None:
-    walked()
-    shutil.rmtree(project / "build")
-    assert {state for state, _ in planned(project).values()} == {"restorable"}
-    assert planned(project)["seed"] == ("restorable", ["build/seed is missing"])
+def test_missing_outputs_are_restorable_all_the_way_down(finished: Path, walked: Walked) -> None:
+    shutil.rmtree(finished / "build")
+    assert {state for state, _ in planned(finished).values()} == {"restorable"}
+    assert planned(finished)["seed"] == ("restorable", ["build/seed is missing"])
 
 
 @pytest.mark.e2e
-def test_a_changed_file_of_the_data_is_named(project: Path, walked: Walked) -> None:
-    walked()
-    (project / "data" / "words.txt").write_text("three\n")
-    (project / "data" / "more.txt").write_text("four\n")
+def test_a_changed_file_of_the_data_is_named(finished: Path, walked: Walked) -> None:
+    (finished / "data" / "words.txt").write_text("three\n")
+    (finished / "data" / "more.txt").write_text("four\n")
     with pytest.raises(UserError, match=r"data: not the files of data\.dvc"):
-        planning.plan(project)
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=project, check=True)
-    assert planned(project)["seed"] == ("stale", ["data/more.txt is new", "data/words.txt changed"])
+        planning.plan(finished)
+    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=finished, check=True)
+    assert planned(finished)["seed"] == ("stale", ["data/more.txt is new", "data/words.txt changed"])
 
 
-def test_seconds_are_those_of_the_last_time(project: Path, walked: Walked, change: Change) -> None:
-    walked()
+def test_seconds_are_those_of_the_last_time(finished: Path, walked: Walked, change: Change) -> None:
     change("seed: s", "seed: z")
-    seconds = {stage.name: stage.seconds for stage in planning.plan(project)}
-    assert seconds["seed"] == planning.recorded_seconds(project)["seed"] > 0
+    seconds = {stage.name: stage.seconds for stage in planning.plan(finished)}
+    assert seconds["seed"] == planning.recorded_seconds(finished)["seed"] > 0
 
 
 def test_a_missing_parameter_is_named(project: Path, change: Change) -> None:

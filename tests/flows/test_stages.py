@@ -141,7 +141,9 @@ def test_a_full_disk_while_committing_is_one_line_and_loses_nothing(bring: Bring
 
 def test_the_workspace_is_free_while_a_command_runs(project: Path, bring: Bring, change: Change) -> None:
     change(
-        "sleep ${seconds}; mkdir -p build/seed", "cd .; flock -n .stemma/locks/workspace -c true || exit 9; mkdir -p build/seed", "dvc.yaml"
+        "sleep ${seconds}; mkdir -p build/seed",
+        "cd .; flock -w 5 .stemma/locks/workspace -c true || exit 9; mkdir -p build/seed",
+        "dvc.yaml",
     )
     assert bring("seed").outcome == "ran"
     with workspace.lock(project):

@@ -37,15 +37,14 @@ def test_a_lifecycle_runs_everything_once_and_dvc_agrees(project: Path, walked: 
     assert json.loads((project / "metrics" / "whole.json").read_text()) == {"lines": 8}
 
 
-def test_a_number_put_back_restores_and_runs_nothing(project: Path, walked: Walked, change: Change) -> None:
-    walked()
-    first = (project / "build" / "whole").read_bytes()
+def test_a_number_put_back_restores_and_runs_nothing(finished: Path, walked: Walked, change: Change) -> None:
+    first = (finished / "build" / "whole").read_bytes()
     change("word: aa", "word: xx")
     changed = outcomes(walked())
     assert changed == {**dict.fromkeys(STAGES, "unchanged"), "part@a": "ran", "whole": "ran"}
     change("word: xx", "word: aa")
     assert outcomes(walked()) == {**dict.fromkeys(STAGES, "unchanged"), "part@a": "restored", "whole": "restored"}
-    assert (project / "build" / "whole").read_bytes() == first
+    assert (finished / "build" / "whole").read_bytes() == first
 
 
 def test_independent_stages_run_at_once_up_to_the_limit(walked: Walked, change: Change, project: Path) -> None:
@@ -87,18 +86,16 @@ def test_only_an_unknown_stage_says_which_there_are(walked: Walked) -> None:
         walked(only="part@z")
 
 
-def test_force_runs_a_fresh_stage_and_nothing_above_it(walked: Walked) -> None:
-    walked()
+def test_force_runs_a_fresh_stage_and_nothing_above_it(finished: Path, walked: Walked) -> None:
     assert outcomes(walked(force=("part@a",))) == {**dict.fromkeys(STAGES, "unchanged"), "part@a": "ran"}
 
 
-def test_a_key_that_is_removed_takes_its_lock_entry_and_outputs_with_it(project: Path, walked: Walked, change: Change) -> None:
-    walked()
+def test_a_key_that_is_removed_takes_its_lock_entry_and_outputs_with_it(finished: Path, walked: Walked, change: Change) -> None:
     change("  c:\n    word: cc\n", "")
     walked()
-    assert "part@c" not in (project / "dvc.lock").read_text()
-    assert not (project / "build" / "part" / "c").exists()
-    with (project / "params.yaml").open("a") as file:
+    assert "part@c" not in (finished / "dvc.lock").read_text()
+    assert not (finished / "build" / "part" / "c").exists()
+    with (finished / "params.yaml").open("a") as file:
         file.write("  c:\n    word: cc\n")
     assert outcomes(walked())["part@c"] == "restored"
 
