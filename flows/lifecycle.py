@@ -6,13 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, allow_failure, flow, task
+from prefect import Task, allow_failure, flow, get_client, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import StateType
 from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Crashed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import environment, stopping, walk
@@ -50,6 +52,7 @@ def lifecycle(root: str | None = None, only: str | None = None, force: list[str]
 def drive(steps: Walk) -> None:
     """Run the flow over a walk that is open already."""
     token = _current.set(steps)
+    _bury_the_dead(str(steps.root))
     try:
         state = lifecycle(str(steps.root), steps.only, sorted(steps.force), return_state=True)
         if not steps.finished:
@@ -58,6 +61,16 @@ def drive(steps: Walk) -> None:
         _current.reset(token)
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=FLUSH)
+
+
+def _bury_the_dead(root: str) -> None:
+    """Runs of this project that were killed would say Running for ever; whoever holds the lifecycle lock knows that none of them runs."""
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
+    by_hand = FlowRunFilterDeploymentId(is_null_=True)
+    with get_client(sync_client=True) as client:
+        for found in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=running, deployment_id=by_hand)):
+            if found.parameters.get("root") == root:
+                client.set_flow_run_state(found.id, Crashed(message="Its process was killed."), force=True)
 
 
 def _drive(steps: Walk) -> State:

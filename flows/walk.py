@@ -86,6 +86,8 @@ class Walk:
         self._active.discard(name)
         if name not in self.results:
             self._note(StageResult(name, "failed", [f"{name}: {otherwise}"]))
+        elif name.startswith(REGISTER) and self.results[name].outcome == "failed":
+            self._note(self.results[name])  # it is not tried again
 
     @property
     def finished(self) -> bool:

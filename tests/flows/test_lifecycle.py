@@ -182,6 +182,7 @@ def test_stopping_a_run_alone_leaves_no_process(
     change("seconds: 66.25", "seconds: 0")
     monkeypatch.setenv("PREFECT_API_URL", server[0])
     assert run(project)[:2] == (0, dict.fromkeys(NAMES, "ran"))
+    assert rows(server[1], "select count(*) from flow_run where state_type in ('RUNNING', 'PENDING')") == [(0,)]
 
 
 def test_of_two_runs_at_once_the_second_waits_and_says_who_runs(reporting: Path, change: Change) -> None:
