@@ -17,6 +17,7 @@ from annotated_types import Gt, Interval, Lt
 from model.errors import UserError
 from model.params import STRICT, Positive, Training
 from model.vocabulary import IGNORED
+from tasks import origin as origins
 from tasks.blocks import Blocks, encoded_again, read, with_ends
 from tasks.session import Session
 
@@ -56,10 +57,10 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
 
     torch.set_num_threads(params.num_threads)
     ours = AutoTokenizer.from_pretrained(tokens)
-    origin = None if params.init_from is None else _checkpoint(checkpoints, params.init_from)
-    tokenizer = AutoTokenizer.from_pretrained(origin or tokens)
+    origin = None if params.init_from is None else origins.find(checkpoints, params.init_from)
+    tokenizer = origin.tokenizer() if origin else ours
     train, validation = (read(tokens / f"{split}.parquet") for split in ("train", "validation"))
-    model = _open(params, origin, len(tokenizer), train.context)
+    model = origin.model(train.context, params.seed) if origin else _built(params, len(tokenizer), train.context)
     decoder = backbone.is_decoder(model.config)
     train, validation = (_for_model(blocks, ours, tokenizer, decoder) for blocks in (train, validation))
     examples = causal_examples if decoder else masked_examples(params, tokenizer)
@@ -145,39 +146,20 @@ def unigram_cross_entropy(train: Blocks, validation: Blocks, special: Collection
     return float(-(held_out * np.log(probabilities)).sum() / held_out.sum())
 
 
-def _open(params: Params, origin: Path | None, vocab_size: int, context: int) -> "PreTrainedModel":
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
-
+def _built(params: Params, vocab_size: int, context: int) -> "PreTrainedModel":
     from model import backbone
 
-    if origin is None:
-        return backbone.build(
-            params.architecture,
-            vocab_size=vocab_size,
-            context=max(MAX_POSITIONS, context),
-            hidden_size=params.hidden_size,
-            num_layers=params.num_layers,
-            num_heads=params.num_heads,
-            intermediate_size=params.intermediate_size,
-            dropout=params.dropout,
-            seed=params.seed,
-        )
-    config = AutoConfig.from_pretrained(origin)
-    if config.max_position_embeddings < context:
-        raise UserError(f"params.yaml: tokenizer.context: {context} is more than the positions of {params.init_from}; lower it")
-    auto = AutoModelForCausalLM if backbone.is_decoder(config) else AutoModelForMaskedLM
-    torch.manual_seed(params.seed)  # for a head that the checkpoint lacks
-    return auto.from_pretrained(origin, dtype=torch.float32, attn_implementation="sdpa")
-
-
-def _checkpoint(folder: Path, name: str) -> Path:
-    known = ", ".join(json.loads((folder / "checkpoints.json").read_text(encoding="utf-8"))) or "none"
-    for file in ("config.json", "tokenizer.json"):
-        if not (folder / name / file).exists():
-            wrong = f"{name} is no checkpoint with its tokenizer (no {file} in data/pretrained/{name})"
-            raise UserError(f"params.yaml: pretrain: init_from: {wrong}; there is {known}, `stemma ingest SOURCE` fetches one")
-    return folder / name
+    return backbone.build(
+        params.architecture,
+        vocab_size=vocab_size,
+        context=max(MAX_POSITIONS, context),
+        hidden_size=params.hidden_size,
+        num_layers=params.num_layers,
+        num_heads=params.num_heads,
+        intermediate_size=params.intermediate_size,
+        dropout=params.dropout,
+        seed=params.seed,
+    )
 
 
 def _for_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> Blocks:
