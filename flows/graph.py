@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import workspace
+from flows.content import content_hash, drop_damaged
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
     Returns what is missing and in the cache: its content by path.
 
     Raises:
-        UserError: data was edited, or is missing and not wholly in the cache.
+        UserError: data was edited, or is missing and not whole in the cache.
     """
     missing = {}
     for stage in repo.index.stages:
@@ -161,13 +162,17 @@ def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
                     raise UserError(
                         f"{out.def_path}: not the files of {_file(stage)}; {keep}, `dvc checkout {_file(stage)}` drops the changes"
                     )
-            elif out.changed_cache():
-                again = "`stemma ingest` makes them again, `dvc pull` fetches them from a remote"
+                continue
+            again = "`stemma ingest` makes it again, `dvc pull` fetches it from a remote"
+            if out.changed_cache():
                 raise UserError(f"{out.def_path}: missing, and objects of {_file(stage)} are not in the DVC cache; {again}")
-            else:
-                missing[out.fs_path] = out.get_obj()
-                if checkout:
-                    out.checkout(force=True)
+            missing[out.fs_path] = out.get_obj()
+            if checkout:
+                out.checkout(force=True)
+                if content_hash(Path(out.fs_path)) != out.hash_info.value:
+                    drop_damaged(out)
+                    out.remove()
+                    raise UserError(f"{out.def_path}: missing, and damaged in the DVC cache; {again}")
     return missing
 
 

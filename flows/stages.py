@@ -1,22 +1,21 @@
 """One stage of dvc.yaml brought up to date: left alone, restored, or run and committed."""
 
 import errno
-import hashlib
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows import graph, processes
+from flows.content import content_hash, drop_damaged
 from flows.decision import Decision, Sight, decide
 from model.errors import UserError
 
 if TYPE_CHECKING:
-    from dvc.output import Output
     from dvc.repo import Repo
     from dvc.stage import PipelineStage
 
@@ -172,43 +171,13 @@ def _restore(repo: "Repo", stage: "PipelineStage", decision: Decision) -> list[s
             stage._checkout(out, force=True)
     damaged = [out for out in stage.outs if content_hash(Path(out.fs_path)) != out.hash_info.value]
     for out in damaged:
-        _drop_objects(out)
+        drop_damaged(out)
         out.remove()
     if not damaged:
         stage.save(run_cache=False)
         _store(stage)
         _enter(stage)
     return [out.def_path for out in damaged]
-
-
-def _drop_objects(out: "Output") -> None:
-    """Remove the objects of an output whose bytes do not have the hash they are named after."""
-    listing = Path(out.cache.oid_to_path(out.hash_info.value))
-    names = [out.hash_info.value]
-    if out.hash_info.isdir:
-        with suppress(ValueError, KeyError, TypeError, FileNotFoundError):  # a damaged listing goes, its files stay
-            names += [entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8"))]
-    for name in names:
-        file = Path(out.cache.oid_to_path(name))
-        if file.is_file() and _md5(file) != name.removesuffix(".dir"):
-            file.chmod(0o644)
-            file.unlink()
-
-
-def content_hash(path: Path) -> str | None:
-    """DVC's hash of a file or directory, from its bytes and not from DVC's state database; None if there is nothing."""
-    if path.is_file():
-        return _md5(path)
-    if not path.is_dir():
-        return None
-    files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
-    listing = json.dumps([{"md5": _md5(file), "relpath": name} for name, file in files], sort_keys=True)
-    return hashlib.md5(listing.encode()).hexdigest() + ".dir"
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def _hashes(stage: "PipelineStage") -> dict[str, str]:
