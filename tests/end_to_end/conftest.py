@@ -22,7 +22,19 @@ from tasks import columns, tables
 from tasks.readers import grammar
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHIPPED = ["flows", "tasks", "model", "profiles", "stemma.py", "dvc.yaml", "params.yaml", "sources.yaml", ".dvc", ".dvcignore", ".gitignore"]
+SHIPPED = [
+    "flows",
+    "tasks",
+    "model",
+    "profiles",
+    "stemma.py",
+    "dvc.yaml",
+    "params.yaml",
+    "sources.yaml",
+    ".dvc",
+    ".dvcignore",
+    ".gitignore",
+]
 APPLICATIONS = ["qa", "sentiment", "srl", "summarization", "translation"]
 STAGES = [
     *("code", "prepare", "tokenizer", "pretrain@encoder", "pretrain@decoder"),
