@@ -27,7 +27,7 @@ from prefect.runner import Runner
 from prefect.states import Cancelled, Crashed
 from prefect.types import DateTime
 
-from flows import prefect_server, schedule, workspace
+from flows import prefect_server, timetable, workspace
 from flows.lifecycle import lifecycle
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -35,10 +35,10 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 
 async def deployment(root: Path, name: str) -> RunnerDeployment:
     """The lifecycle of the project at `root`, with its schedule."""
-    content = schedule.read(root)
+    content = timetable.read(root)
     return await lifecycle.ato_deployment(
         name=name,
-        schedules=[schedule.as_prefect(content)] if content else [],
+        schedules=[timetable.as_prefect(content)] if content else [],
         concurrency_limit=ONE_AT_A_TIME,
         parameters={"root": str(root.resolve())},
         entrypoint_type=EntrypointType.MODULE_PATH,

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
-from flows import processes
+from flows import processes, recorded
 from model.errors import UserError
 
 START = 120  # seconds; a first start on a busy machine makes its database
@@ -23,9 +23,7 @@ def named(root: Path) -> str | None:
     """
     url = os.environ.get("PREFECT_API_URL")
     if url is None:
-        from flows import services
-
-        return services.prefect_url(root)
+        return recorded.prefect_url(root)
     if not answers(url):
         raise UserError(f"PREFECT_API_URL: no Prefect server answers at {url}; start it, or unset the variable to run without one")
     return url

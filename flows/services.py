@@ -1,6 +1,5 @@
 """The processes that stay when a verb has ended: MLflow's UI, the Prefect server and the runner of the schedule, all on loopback."""
 
-import json
 import os
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from urllib.error import URLError
 import psutil
 from filelock import FileLock
 
-from flows import prefect_server, processes, schedule
+from flows import prefect_server, processes, recorded, schedule
 from model.errors import UserError
 from tasks import tracking
 
@@ -45,7 +44,7 @@ def up(root: Path, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
         UserError: a port is taken, or a service does not start; what this call has started is stopped again.
     """
     with _lock(root):
-        running = _running(root)
+        running = recorded.running(root)
         servers = [service for service in (_mlflow(root, mlflow_port), _prefect(root, prefect_port)) if service]
         starting = [service for service in servers if service.name not in running]
         lost = {service.name for service in starting}
@@ -57,7 +56,7 @@ def up(root: Path, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
         try:
             for service in starting:
                 _start(root, service)
-            if "runner" not in _running(root):
+            if "runner" not in recorded.running(root):
                 starting.append(_runner(root))
                 _start(root, starting[-1])
             for service in starting:
@@ -70,12 +69,12 @@ def up(root: Path, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
 def down(root: Path) -> None:
     """Stop exactly what `up` has started, the runner first."""
     with _lock(root):
-        _stop(root, set(_read(root)))
+        _stop(root, set(recorded.read(root)))
 
 
 def status(root: Path) -> dict[str, Any]:
     """Where everything is: `tracking_uri`, `prefect_api_url`, the services, the schedule and its next runs."""
-    running, url = _running(root), os.environ.get("PREFECT_API_URL") or prefect_url(root)
+    running, url = recorded.running(root), os.environ.get("PREFECT_API_URL") or recorded.prefect_url(root)
     elsewhere = {"mlflow": _mlflow_elsewhere(root), "prefect": os.environ.get("PREFECT_API_URL"), "runner": None}
     services = {}
     for name, other in elsewhere.items():
@@ -90,22 +89,6 @@ def status(root: Path) -> dict[str, Any]:
         "schedule": schedule.describe(root),
         "next_runs": schedule.next_runs(root, url) if url else [],
     }
-
-
-def mlflow_url(root: Path) -> str | None:
-    """The UI that `up` has started, if it is running."""
-    return _running(root).get("mlflow", {}).get("url")
-
-
-def prefect_url(root: Path) -> str | None:
-    """The API of the server that `up` has started, if it is running."""
-    page = _running(root).get("prefect", {}).get("url")
-    return f"{page}/api" if page else None
-
-
-def runner_is_running(root: Path) -> bool:
-    """Whether somebody starts what is scheduled."""
-    return "runner" in _running(root)
 
 
 # --- the three ----------------------------------------------------------------------------------------------------------------------------
@@ -143,7 +126,7 @@ def _prefect(root: Path, port: int) -> Service | None:
 
 
 def _runner(root: Path) -> Service:
-    url = os.environ.get("PREFECT_API_URL") or prefect_url(root)
+    url = os.environ.get("PREFECT_API_URL") or recorded.prefect_url(root)
     assert url is not None
     ready = root / ".stemma" / "runner"
     code = str(Path(__file__).parents[1])
@@ -207,13 +190,13 @@ def _start(root: Path, service: Service) -> None:
             start_new_session=True,  # it outlives the terminal
         )
     record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "url": service.url}
-    _write(root, _read(root) | {service.name: record})
+    recorded.write(root, recorded.read(root) | {service.name: record})
 
 
 def _wait(root: Path, service: Service) -> None:
-    record, deadline = _read(root)[service.name], time.monotonic() + START
+    record, deadline = recorded.read(root)[service.name], time.monotonic() + START
     while not service.answers(record["pid"]):
-        if service.name not in _running(root) or time.monotonic() > deadline:
+        if service.name not in recorded.running(root) or time.monotonic() > deadline:
             last = next((line.strip() for line in reversed(processes.tail(_log(root, service.name))) if line.strip()), "it said nothing")
             raise UserError(f"{_log(root, service.name)}: {service.title} did not start ({last}); mend that and run `stemma up` again")
         time.sleep(0.2)
@@ -222,7 +205,7 @@ def _wait(root: Path, service: Service) -> None:
 def _stop(root: Path, names: set[str]) -> None:
     """End these and everything below them: the runner before what it reports to, and at once what does not end when asked."""
     for together in ({"runner"}, {"mlflow", "prefect"}):
-        groups = [record for name, record in _read(root).items() if name in together & names]
+        groups = [record for name, record in recorded.read(root).items() if name in together & names]
         family = {process for record in groups for pid in processes.members(record) for process in _family(pid)}
         for process in family:
             with suppress(psutil.NoSuchProcess):
@@ -232,8 +215,8 @@ def _stop(root: Path, names: set[str]) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(stubborn, timeout=STOP)
-    if names & set(_read(root)):
-        _write(root, {name: record for name, record in _read(root).items() if name not in names})
+    if names & set(recorded.read(root)):
+        recorded.write(root, {name: record for name, record in recorded.read(root).items() if name not in names})
 
 
 def _family(pid: int) -> list[psutil.Process]:
@@ -242,23 +225,6 @@ def _family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
-
-
-def _running(root: Path) -> dict[str, dict[str, Any]]:
-    """What is recorded and whose own process lives, not only some below it."""
-    return {name: record for name, record in _read(root).items() if processes.members(record) == [record["pid"]]}
-
-
-def _read(root: Path) -> dict[str, dict[str, Any]]:
-    file = root / ".stemma" / "services.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _write(root: Path, records: dict[str, dict[str, Any]]) -> None:
-    file = root / ".stemma" / "services.json"
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(file)
 
 
 def _lock(root: Path) -> FileLock:

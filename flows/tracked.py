@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import graph, services, workspace
+from flows import graph, recorded, workspace
 from flows.graph import Shape
 from flows.stages import StageResult
 from tasks import params
@@ -67,7 +67,7 @@ class Tracked:
             return None
         mark.unlink(missing_ok=True)
         try:
-            return tracking.run_url(self.root, run, services.mlflow_url(self.root))
+            return tracking.run_url(self.root, run, recorded.mlflow_url(self.root))
         except tracking.TrackingError:
             return None
 

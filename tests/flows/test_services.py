@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import services
+from flows import recorded, services
 
 ROOT = Path(__file__).parents[2]
 STEMMA = "import sys; from pathlib import Path; from flows import cli; cli.main(Path(sys.argv.pop(1)))"
@@ -61,8 +61,8 @@ def test_an_id_that_went_to_another_process_is_not_a_service(project: Path) -> N
     (project / ".stemma").mkdir(exist_ok=True)
     record = {"pid": os.getpid(), "started": psutil.Process().create_time() - 100, "url": "http://127.0.0.1:1"}
     (project / ".stemma" / "services.json").write_text(json.dumps({"prefect": record, "mlflow": record}))
-    assert services.prefect_url(project) is None
-    assert services.mlflow_url(project) is None
+    assert recorded.prefect_url(project) is None
+    assert recorded.mlflow_url(project) is None
     services.down(project)
 
 
