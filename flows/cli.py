@@ -33,6 +33,8 @@ Set = Annotated[
 Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base or gpu.")]
 
 console = Console()
+if not console.is_terminal:
+    console = Console(width=160)  # a table in a log is to be read too
 
 
 def main(root: Path) -> None:
@@ -321,7 +323,12 @@ def _show_models(found: Sequence[dict[str, Any]]) -> None:
 
 
 def _show_status(found: dict[str, Any]) -> None:
-    table = Table(show_header=False)
-    for name, value in found.items():
-        table.add_row(name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    table = Table("service", "state", "address")
+    for name, service in found["services"].items():
+        table.add_row(name, service["state"], service["url"] or "")
     console.print(table)
+    when = found["schedule"]
+    told = ", ".join(f"{key} {value}" for key, value in when.items()) if when else "none"
+    coming = f"; next: {', '.join(found['next_runs'])}" if found["next_runs"] else ""
+    typer.echo(f"schedule: {told}{coming}")
+    typer.echo(f"tracking: {found['tracking_uri']}")

@@ -146,7 +146,8 @@ def experiment(client: "MlflowClient", root: Path) -> str:
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
         local = None if uri(root).startswith("http") else (_folder(root) / "artifacts").as_uri()
-        return client.create_experiment(EXPERIMENT, artifact_location=local)
+        kind = {"mlflow.experimentKind": "custom_model_development"}  # the pages for training, not those for prompts
+        return client.create_experiment(EXPERIMENT, artifact_location=local, tags=kind)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
