@@ -115,11 +115,10 @@ def _task(steps: Walk, name: str) -> Task[[], State]:
 
 
 def _state(result: StageResult) -> State:
+    """A skipped stage completes, by that name: Prefect lets no task follow a cancelled one, not even to be skipped too."""
     message = "\n".join([*result.reasons, *result.tail])
     if result.outcome == "failed":
         return Failed(message=message)
-    if result.outcome == "skipped":
-        return Cancelled(name="Skipped", message=message)
     return Completed(name=result.outcome.capitalize(), message=message or None)
 
 

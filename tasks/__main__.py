@@ -5,9 +5,11 @@ libraries, hands the stage its paths and a Session, and writes the numbers it re
 """
 
 import argparse
+import errno
 import inspect
 import json
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +19,9 @@ from model.errors import UserError
 from tasks import code as fingerprints
 from tasks import params, tracking
 from tasks.session import Session
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # what safetensors and tokenizers say in errors of their own
 
 
 def main(arguments: list[str]) -> int:
@@ -30,6 +35,11 @@ def main(arguments: list[str]) -> int:
         run_stage(options.stage, options.paths, options.code, options.metrics)
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except Exception as error:
+        if (number := _system_error(error)) not in FULL:
+            raise
+        print(f"{options.paths[-1]}: {os.strerror(number)}; make room on its disk, then `stemma run` goes on", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
@@ -71,6 +81,12 @@ def run_stage(name: str, paths: list[Path], code: Path | None, metrics: Path | N
         raise
     if curve:
         curve.finish(numbers, paths[-1])
+
+
+def _system_error(error: Exception) -> int:
+    """The errno behind an error, 0 if there is none."""
+    found = RUST_ERROR.search(str(error))
+    return (error.errno if isinstance(error, OSError) else int(found[1]) if found else 0) or 0
 
 
 class Progress:
