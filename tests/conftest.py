@@ -15,6 +15,16 @@ from urllib.request import urlopen
 
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one worker; those of end_to_end/ too, since they share a lifecycle."""
+    for item in items:
+        folder = item.path.parent
+        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name == "end_to_end" else f"{folder.name}/{item.path.name}"))
+
+
 ENGLISH = """The teacher gave the girl a book in the garden. When was the bridge opened? The bridge was opened in 1932 and carries two
 railway tracks. This film is a warm and funny delight, and I loved every minute of it. A dull, slow, terrible waste of time. You can
 return a response directly. The city council voted on Monday to close the old bridge for repairs."""
