@@ -46,4 +46,4 @@ def kill_in_the_middle_of(stage: str, project: Project, server: dict[str, str]) 
 
 
 def sealed_checkpoints(project: Project, stage: str) -> list[Path]:
-    return list((project.root / ".stemma/checkpoints" / stage).glob("*/*/manifest.json"))
+    return list((project.root / ".stemma/checkpoints" / stage).glob("*/step-*/MANIFEST.json"))
