@@ -18,6 +18,7 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file run in one worker; those of end_to_end/ too, since they share a lifecycle."""
     for item in items:

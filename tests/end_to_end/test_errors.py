@@ -84,6 +84,7 @@ def test_data_that_is_damaged_in_the_cache_is_not_used(project: Project) -> None
     assert "not in the DVC cache" in project.stemma("run").line
 
 
+@pytest.mark.slow
 def test_outputs_missing_or_damaged_in_the_cache_are_made_again(project: Project, finished: Project, server: dict[str, str]) -> None:
     damage(max(project.cached("build/finetune/qa"), key=lambda file: file.stat().st_size))
     max(project.cached("build/finetune/srl"), key=lambda file: file.stat().st_size).unlink()
@@ -113,6 +114,7 @@ def test_a_folder_without_a_project_is_named(tmp_path: Path) -> None:
     assert ran.stderr == f"{tmp_path}: no Stemma project here or above; change into the folder that holds dvc.yaml and flows/\n"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_one_line_and_the_next_run_goes_on(project: Project, server: dict[str, str]) -> None:
     command = [sys.executable, "-m", "stemma", "run", "--json", "--only", "pretrain@encoder", *WIDE]
 
