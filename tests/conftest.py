@@ -11,19 +11,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
 
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
 os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
     """Tests of one file run in one worker; those of end_to_end/ too, since they share a lifecycle."""
-    for item in items:
-        folder = item.path.parent
-        item.add_marker(pytest.mark.xdist_group(folder.name if folder.name == "end_to_end" else f"{folder.name}/{item.path.name}"))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.split("::")[0])
+            return "end_to_end" if file.parent.name == "end_to_end" else str(file)
+
+    return ByFile(config, log)
 
 
 ENGLISH = """The teacher gave the girl a book in the garden. When was the bridge opened? The bridge was opened in 1932 and carries two
