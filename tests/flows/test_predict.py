@@ -79,4 +79,4 @@ def test_each_application_predicts_rows_with_their_inputs(
     assert greedy[0].keys() == drawn[0].keys() == {"source", "source_lang", "target_lang", "translation"}
     assert greedy != drawn
     with pytest.raises(UserError, match="top_k: 0 leaves no token to draw"):
-        predict.predict(tracked, "translation", [], file=file, decoding={"strategy": "top-k"})
+        predict.predict(tracked, "translation", [], file=file, decoding={"strategy": "top-k", "top_k": 0})
