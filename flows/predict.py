@@ -60,7 +60,7 @@ def generate(root: Path, base: str, prompt: str, given: Mapping[str, Any]) -> It
     folder = root / "build" / "pretrain" / base
     if not (folder / "config.json").is_file():
         known = ", ".join(sorted(file.parent.name for file in folder.parent.glob("*/config.json"))) or "none yet"
-        raise UserError(f"{base}: no such base in build/pretrain, there is {known}; `stemma run --only pretrain@{base}` makes one")
+        raise UserError(f"{base}: no such base in build/pretrain, there is {known}; `stemma run` makes those of params.yaml")
 
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 

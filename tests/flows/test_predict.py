@@ -36,7 +36,7 @@ def test_an_encoder_cannot_write(project: Path) -> None:
 
 
 def test_an_unknown_base_and_a_wrong_strategy_are_named_before_anything_is_written(project: Path) -> None:
-    with pytest.raises(UserError, match="gpt: no such base in build/pretrain, there is decoder, encoder; `stemma run --only pretrain@gpt`"):
+    with pytest.raises(UserError, match="gpt: no such base in build/pretrain, there is decoder, encoder; `stemma run` makes those"):
         predict.generate(project, "gpt", "The bridge", SHORT)
     with pytest.raises(UserError, match="strategy: 'loud' is unknown"):
         predict.generate(project, "decoder", "The bridge", {"strategy": "loud"})
