@@ -1,0 +1,61 @@
+"""git as Stemma calls it: plumbing, in the project's folder."""
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from model.errors import UserError
+
+
+def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mapping[str, str] | None = None) -> str:
+    """What a git command prints, without the last newline.
+
+    Raises:
+        UserError: git refuses, or is not installed.
+    """
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    surroundings = os.environ | (variables or {})
+    try:
+        ran = subprocess.run(["git", *arguments], cwd=root, env=surroundings, input=given, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError("git: not installed; Stemma keeps every run as a git commit, so install it") from None
+    if ran.returncode:
+        said = " ".join(ran.stderr.decode(errors="replace").split()) or f"exit code {ran.returncode}"
+        raise UserError(f"git {arguments[0]}: {said}; mend that in {root}")
+    return ran.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def paths(listing: str) -> list[str]:
+    """The paths of a listing made with `-z`."""
+    return [path for path in listing.split("\0") if path]
+
+
+def prefix(root: Path) -> str:
+    """Where the project lies in its repository: empty at the top, else a path with a slash at its end."""
+    return git(root, "rev-parse", "--show-prefix")
+
+
+def commit_of(root: Path, revision: str) -> str | None:
+    """The commit that a revision names, or None."""
+    command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def texts(root: Path, names: Iterable[str]) -> list[str | None]:
+    """The blobs called `<commit>:./<path>`, by one git process; None for what is not there."""
+    asked = "".join(f"{name}\n" for name in names)
+    command = ["git", "cat-file", "--batch"]
+    answer = subprocess.run(command, cwd=root, input=asked.encode(), capture_output=True, check=True).stdout
+    found: list[str | None] = []
+    while answer:
+        header, _, rest = answer.partition(b"\n")
+        if header.endswith(b" missing"):
+            found.append(None)
+            answer = rest
+            continue
+        size = int(header.split()[2])
+        found.append(rest[:size].decode())
+        answer = rest[size + 1 :]
+    return found
