@@ -17,6 +17,7 @@ from flows.display import Display
 from flows.walk import LifecycleResult, Walk
 from model.errors import UserError
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 DVC_YAML = """
 stages:
   seed:
@@ -77,6 +78,24 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield root
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def shipped(project: Path) -> Path:
+    """The project with Stemma's own code in it, committed."""
+    for name in ("flows", "tasks", "model"):
+        shutil.copytree(REPOSITORY / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "stemma.py", project)
+    commit(project, "with code")
+    return project
+
+
+def commit(root: Path, message: str) -> str:
+    """All that git does not ignore, as a commit; its name."""
+    person = ["git", "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    for command in (["git", "add", "-A"], [*person, "commit", "-qm", message]):
+        subprocess.run(command, cwd=root, check=True)
+    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
