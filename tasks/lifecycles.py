@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks import shown
-from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
+from tasks.tracking import TrackingError, connect, experiment, explained, find, is_new, warn, workspace
 
 if TYPE_CHECKING:
     from tasks.tracking import MlflowClient
@@ -49,6 +49,20 @@ def close_lifecycle(root: Path, run_id: str, status: Literal["FINISHED", "FAILED
             _end(client, where, run_id, status)
     except TrackingError as error:
         warn(error)
+
+
+def run_tags(root: Path, run_id: str) -> dict[str, str] | None:
+    """The tags of a run of this project, or None if there is no such run.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    if is_new(root):
+        return None
+    client = connect(root)
+    with explained(root):
+        found = client.search_runs([experiment(client, root)], f"attributes.run_id = '{run_id}'")
+        return dict(found[0].data.tags) if found else None
 
 
 def _this_process() -> str:
