@@ -1,13 +1,18 @@
-"""The data versions there were, as git remembers data.dvc; needs no DVC."""
+"""The data versions there were, as git remembers data.dvc, with what is in them and the models that came out."""
 
 import subprocess
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from flows import data_versions, workspace
+from flows import data_parts, data_versions, workspace
+from flows.data_parts import Part
+from model.errors import UserError
+from tasks.register import versions as registered
 
 SEPARATOR = "\x1f"
+RUN_COMMITS = "--remotes=stemma"  # a version may have been in a run and never in a commit of the user's
 
 
 @dataclass(frozen=True)
@@ -15,27 +20,74 @@ class LoggedVersion:
     """A data version, and the commit that brought it in."""
 
     hash: str
-    date: str  # of the commit, ISO 8601
-    commit: str
+    date: str  # of the commit, ISO 8601; empty where there is none
+    commit: str  # empty: data.dvc has not been committed yet
     num_files: int
     size: int  # bytes
     message: str  # the first line of the commit's
+    parts: list[Part] | None = None  # None: its objects are neither in the cache nor in the remote
+    models: tuple[str, ...] = ()  # the model versions trained on it, such as sentiment/1
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        return asdict(self)
+        parts = self.parts and [part.to_json() for part in self.parts]
+        return asdict(self) | {"parts": parts, "models": list(self.models)}
+
+    def folders(self) -> dict[str, tuple[int, int]]:
+        """Rows and bytes of each folder, for people."""
+        totals: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+        for part in self.parts or []:
+            name = part.name.partition("/")[0]
+            rows, size = totals[name]
+            totals[name] = rows + (part.rows or 0), size + part.size
+        return dict(totals)
 
 
 def data_log(root: Path) -> list[LoggedVersion]:
-    """The data versions in the history of HEAD, newest first."""
-    if workspace.head_commit(root) is None:
-        return []
-    log = _git(root, "log", "--diff-filter=AM", f"--format=%H{SEPARATOR}%cI{SEPARATOR}%s", "--", "data.dvc").splitlines()
-    entries = [line.split(SEPARATOR) for line in log]
+    """The data versions in the history of HEAD, newest first, and among them those that only runs had and the one not committed yet."""
+    found = history(root)
+    trained: dict[str, list[str]] = defaultdict(list)
+    for model in registered(root):
+        trained[model.tags.get("stemma.data_version", "")].append(f"{model.name}/{model.version}")
+    with data_parts.looking(root) as parts_of:
+        return [replace(version, parts=parts_of(version.hash), models=tuple(trained[version.hash])) for version in found]
+
+
+def history(root: Path) -> list[LoggedVersion]:
+    """The same without what is in the versions and what came out of them: git and data.dvc alone are read."""
+    mine = _log(root, "HEAD") if workspace.head_commit(root) else []
+    hashes = {version.hash for _, version in mine}
+    elsewhere = {version.hash: (when, version) for when, version in _log(root, RUN_COMMITS) if version.hash not in hashes}
+    found = [version for _, version in sorted([*elsewhere.values(), *mine], key=lambda entry: entry[0], reverse=True)]
+    used = data_versions.in_use(root)
+    if used and used.hash not in {version.hash for version in found}:
+        return [LoggedVersion(used.hash, "", "", used.num_files, used.size, "(not committed)"), *found]
+    return found
+
+
+def find(root: Path, text: str) -> str:
+    """The hash of the data version that `text` is the beginning of.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    hashes = list(dict.fromkeys(version.hash for version in history(root)))
+    found = [version for version in hashes if version.startswith(text)]
+    if len(found) != 1:
+        there = ", ".join(version[:10] for version in found or hashes) or "none yet"
+        raise UserError(f"{text}: {'several data versions begin so' if found else 'no such data version'}; there is {there}")
+    return found[0]
+
+
+def _log(root: Path, revisions: str) -> list[tuple[int, LoggedVersion]]:
+    """Each commit that changed data.dvc, newest first, with its time in seconds."""
+    form = SEPARATOR.join(("%H", "%ct", "%cI", "%s"))
+    lines = _git(root, "log", "--diff-filter=AM", f"--format={form}", revisions, "--", "data.dvc").splitlines()
+    entries = [line.split(SEPARATOR) for line in lines]
     found = []
-    for (commit, date, message), text in zip(entries, _contents(root, [commit for commit, _, _ in entries]), strict=True):
+    for (commit, when, date, message), text in zip(entries, _contents(root, [entry[0] for entry in entries]), strict=True):
         version = data_versions.parse(text)
-        found.append(LoggedVersion(version.hash, date, commit, version.num_files, version.size, message))
+        found.append((int(when), LoggedVersion(version.hash, date, commit, version.num_files, version.size, message)))
     return found
 
 
