@@ -169,21 +169,48 @@ def ingest(
 
 @data.command("log")
 def data_log(context: typer.Context, as_json: Json = False) -> None:
-    """The data versions, newest first.
+    """The data versions, newest first: what is in each, and the model versions trained on it.
 
     Example: `stemma data log`
     """
-    from flows.data_log import data_log as versions
+    from flows import data_log as log
 
-    found = versions(context.obj)
+    found = log.data_log(context.obj)
     if as_json:
         return _json([version.to_json() for version in found])
-    table = Table("data version", "date", "commit", "files", "size", "message")
+    table = Table("data version", "date", "commit", "rows and size", "used by", "message")
     for version in found:
-        table.add_row(
-            version.hash, version.date, version.commit[:10], str(version.num_files), f"{version.size / 1e6:.1f} MB", version.message
-        )
+        sizes = version.folders().items()
+        told = [f"{name}: {'' if rows is None else f'{rows:,} rows, '}{size / 1e6:.1f} MB" for name, (rows, size) in sizes]
+        parts = "\n".join(told) or f"{version.size / 1e6:.1f} MB, not at hand"
+        table.add_row(version.hash, version.date, version.commit[:10], parts, "\n".join(version.models), version.message)
     return console.print(table)
+
+
+@data.command("diff")
+def data_diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(metavar="A", help="A data version, or a run, model version, git revision or date that had one.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    samples: Annotated[int, typer.Option(min=0, help="Rows shown of each kind and part.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """What differs between two data versions, without checking either out.
+
+    Example: `stemma data diff 094dbd77 2e06bcd1`
+    """
+    from flows import data_diff as diffs
+
+    found = diffs.data_diff(context.obj, before, after, samples)
+    if as_json:
+        return _json(found.to_json())
+    table = Table("part", "rows", "added", "removed", "changed", "bytes", "characters", "languages, labels")
+    for row in found.table():
+        table.add_row(*row)
+    if not found.table():
+        return typer.echo(f"{found.before} and {found.after}: nothing differs")
+    console.print(table)
+    return typer.echo("\n".join(found.shown_samples()))
 
 
 @app.command()

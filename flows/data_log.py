@@ -1,6 +1,5 @@
 """The data versions there were, as git remembers data.dvc, with what is in them and the models that came out."""
 
-import subprocess
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from flows import data_parts, data_versions, workspace
 from flows.data_parts import Part
-from model.errors import UserError
+from flows.git import git, texts
 from tasks.register import versions as registered
 
 SEPARATOR = "\x1f"
@@ -30,17 +29,17 @@ class LoggedVersion:
 
     def to_json(self) -> dict[str, Any]:
         """For `--json`."""
-        parts = self.parts and [part.to_json() for part in self.parts]
+        parts = None if self.parts is None else [part.to_json() for part in self.parts]
         return asdict(self) | {"parts": parts, "models": list(self.models)}
 
-    def folders(self) -> dict[str, tuple[int, int]]:
-        """Rows and bytes of each folder, for people."""
-        totals: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    def folders(self) -> dict[str, tuple[int | None, int]]:
+        """Rows and bytes of each folder, for people; no rows where it holds no tables."""
+        totals: dict[str, tuple[int | None, int]] = {}
         for part in self.parts or []:
             name = part.name.partition("/")[0]
-            rows, size = totals[name]
-            totals[name] = rows + (part.rows or 0), size + part.size
-        return dict(totals)
+            rows, size = totals.get(name, (None, 0))
+            totals[name] = rows if part.rows is None else part.rows + (rows or 0), part.size + size
+        return totals
 
 
 def data_log(root: Path) -> list[LoggedVersion]:
@@ -65,44 +64,13 @@ def history(root: Path) -> list[LoggedVersion]:
     return found
 
 
-def find(root: Path, text: str) -> str:
-    """The hash of the data version that `text` is the beginning of.
-
-    Raises:
-        UserError: there is none, or there are several.
-    """
-    hashes = list(dict.fromkeys(version.hash for version in history(root)))
-    found = [version for version in hashes if version.startswith(text)]
-    if len(found) != 1:
-        there = ", ".join(version[:10] for version in found or hashes) or "none yet"
-        raise UserError(f"{text}: {'several data versions begin so' if found else 'no such data version'}; there is {there}")
-    return found[0]
-
-
 def _log(root: Path, revisions: str) -> list[tuple[int, LoggedVersion]]:
     """Each commit that changed data.dvc, newest first, with its time in seconds."""
     form = SEPARATOR.join(("%H", "%ct", "%cI", "%s"))
-    lines = _git(root, "log", "--diff-filter=AM", f"--format={form}", revisions, "--", "data.dvc").splitlines()
+    lines = git(root, "log", "--diff-filter=AM", f"--format={form}", revisions, "--", "data.dvc").splitlines()
     entries = [line.split(SEPARATOR) for line in lines]
     found = []
-    for (commit, when, date, message), text in zip(entries, _contents(root, [entry[0] for entry in entries]), strict=True):
-        version = data_versions.parse(text)
+    for (commit, when, date, message), text in zip(entries, texts(root, (f"{entry[0]}:./data.dvc" for entry in entries)), strict=True):
+        version = data_versions.parse(text or "")
         found.append((int(when), LoggedVersion(version.hash, date, commit, version.num_files, version.size, message)))
     return found
-
-
-def _contents(root: Path, commits: list[str]) -> list[str]:
-    """data.dvc at each commit, by one git process."""
-    asked = "".join(f"{commit}:./data.dvc\n" for commit in commits)
-    answer = subprocess.run(["git", "cat-file", "--batch"], cwd=root, input=asked.encode(), capture_output=True, check=True).stdout
-    texts = []
-    while answer:
-        header, _, rest = answer.partition(b"\n")
-        size = int(header.split()[2])
-        texts.append(rest[:size].decode())
-        answer = rest[size + 1 :]
-    return texts
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout

@@ -1,4 +1,4 @@
-"""Rows of Arrow tables as numbers that are equal where the rows are; a column at a time, so that 100,000 rows take a fraction of a second."""
+"""Rows of Arrow tables as numbers that are equal where the rows are; a column at a time, not a row at a time."""
 
 import hashlib
 from collections.abc import Sequence

@@ -28,6 +28,10 @@ class Statistics:
     characters: int = 0
     values: dict[str, Counter[str]] = field(default_factory=dict)  # by column of COUNTED
 
+    def count(self, column: str, value: str) -> int:
+        """How often a value occurs in a column."""
+        return self.values.get(column, Counter())[value]
+
     def __add__(self, other: "Statistics") -> "Statistics":
         values = {name: self.values.get(name, Counter()) + other.values.get(name, Counter()) for name in {**self.values, **other.values}}
         return Statistics(self.rows + other.rows, self.characters + other.characters, values)
@@ -62,17 +66,19 @@ def compare(before: Sequence[File], after: Sequence[File], key: Callable[[Row], 
     if key:
         keys = [{at: key(row) for at, row in side.rows(places)} for side, places in zip(sides, (removed, added), strict=True)]
         pairs = list(_pairs(*keys))
-        removed, added = ([at for at in places if at not in paired] for places, paired in zip((removed, added), _columns(pairs), strict=True))
+        removed, added = (
+            [at for at in places if at not in paired] for places, paired in zip((removed, added), _columns(pairs), strict=True)
+        )
     shown = [_lowest(side.digests, places, num_samples) for side, places in zip(sides, (removed, added), strict=True)]
     chosen = sorted(pairs, key=lambda pair: sides[0].digests[pair[0]])[:num_samples]
     old, new = (dict(side.rows([*few, *more])) for side, few, more in zip(sides, shown, _columns(chosen), strict=True))
-    samples = {
+    samples: dict[str, list[Any]] = {
         "added": [new[at] for at in shown[1]],
         "removed": [old[at] for at in shown[0]],
-        "changed": [[old[first], new[second]] for first, second in chosen],
+        "changed": [[old[left], new[right]] for left, right in chosen],
     }
-    totals = [sum((scans[file[0]][1] for file in files), Statistics()) for files in (before, after)]
-    return Changes(len(added), len(removed), len(pairs), *totals, samples)
+    first, second = (sum((scans[file[0]][1] for file in files), Statistics()) for files in (before, after))
+    return Changes(len(added), len(removed), len(pairs), first, second, samples)
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,13 @@ def test_a_version_whose_objects_are_nowhere_is_one_line(root, two):
     assert [version.parts for version in data_log(root)] == [None, None]
 
 
-def test_an_unknown_version_is_told_with_those_there_are(root, two):
-    with pytest.raises(UserError, match=rf"abcdef: no such data version; there is {two[1][:10]}, {two[0][:10]}"):
-        data_diff(root, "abcdef", two[0])
+def test_any_reference_to_a_state_with_data_will_do(root, two):
+    assert data_diff(root, "HEAD~1", "main").to_json() == data_diff(root, *two).to_json()
+    uncommitted = version(root, "third", documents(7), questions("The bridge.", "Why?"))
+    git(root, "reset", "-q", "--soft", "HEAD~1")
+    assert data_diff(root, two[0], uncommitted[:6]).after == uncommitted
+    with pytest.raises(UserError, match=r"nothing: no data version, run, model version, git revision or date"):
+        data_diff(root, "nothing", two[0])
 
 
 def test_the_log_has_rows_and_bytes_of_each_part(root, two):
