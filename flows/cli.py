@@ -75,17 +75,27 @@ def run(
     context: typer.Context,
     only: Annotated[str | None, typer.Option(help="This stage, and what it needs.")] = None,
     force: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing it depends on has changed.")] = None,
+    rev: Annotated[str | None, typer.Option(help="This commit, in a checkout of its own; the work tree stays as it is.")] = None,
     assignments: Set = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """One lifecycle: every stage that is not up to date, then the registry.
 
-    Example: `stemma run -S finetune.sentiment.max_steps=50`
+    Example: `stemma run -S finetune.sentiment.max_steps=50`, or `stemma run --rev HEAD` beside another run
     """
-    from flows import running, settings
+    from flows import revision, running, settings
 
     root: Path = context.obj
+    if rev is not None:
+        given: dict[str, Sequence[str | None]] = {
+            "--only": [only],
+            "--force": force or [],
+            "--set": assignments or [],
+            "--profile": [profile],
+        }
+        words = [word for option, values in given.items() for value in values if value is not None for word in (option, value)]
+        raise typer.Exit(revision.run(root, rev, [*words, "--json"] if as_json else words))
     settings.write(root, assignments, profile)
     result = running.run(root, only=only, force=force or [])
     if as_json:

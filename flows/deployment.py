@@ -27,7 +27,7 @@ from prefect.runner import Runner
 from prefect.states import Cancelled, Crashed
 from prefect.types import DateTime
 
-from flows import prefect_server, timetable, workspace
+from flows import checkouts, prefect_server, timetable
 from flows.lifecycle import lifecycle
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -64,7 +64,7 @@ async def serve(root: Path, name: str, ready: Path) -> None:
 
 async def reconcile(client: PrefectClient, root: Path, identity: UUID) -> None:
     """Set right what a stopped runner has left behind: runs that no longer run, and all missed ones but the latest."""
-    if not workspace.lifecycle_is_running(root):
+    if not checkouts.in_use(root):
         running = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
         for run in await _runs(client, identity, FlowRunFilterState(type=FlowRunFilterStateType(any_=running))):
             await client.set_flow_run_state(run.id, Crashed(message="Its process has gone."), force=True)

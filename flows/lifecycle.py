@@ -17,10 +17,10 @@ from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Completed, Crashed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import environment, stopping, walk
-from flows.display import Display
+from flows import environment, processes, revision, stopping
 from flows.stages import StageResult
 from flows.walk import REGISTER, Walk
+from model.errors import UserError
 
 THREADS = 64  # how many stages run at once is in params.yaml
 FLUSH = 2  # seconds to send the server what it has not been told yet; it may end right after
@@ -32,7 +32,7 @@ _current: ContextVar[Walk | None] = ContextVar("current", default=None)
 
 @flow(name="lifecycle", task_runner=_threads, persist_result=False)
 def lifecycle(root: str | None = None, only: str | None = None, force: list[str] | None = None) -> State:
-    """Bring every stage of dvc.yaml up to date and register the models.
+    """Bring every stage of dvc.yaml up to date and register the models; started by a schedule or a worker, what HEAD has of them.
 
     Args:
         root: the project; the one that this file belongs to if None.
@@ -42,11 +42,20 @@ def lifecycle(root: str | None = None, only: str | None = None, force: list[str]
     if steps := _current.get():
         with stopping.promptly():
             return _drive(steps)
-    project = Path(root) if root else Path(__file__).resolve().parents[1]  # started by a schedule or a worker
+    project = Path(root) if root else Path(__file__).resolve().parents[1]
     environment.quiet(project)
-    environment.record(project)
-    with Display(project) as display, walk.opened(project, display, only, force or []) as steps:
-        return _drive(steps)
+    return _at_head(project, [*(["--only", only] if only else []), *(word for name in force or [] for word in ("--force", name))])
+
+
+def _at_head(project: Path, arguments: list[str]) -> State:
+    """A lifecycle of the commit of HEAD, by its own code in its own checkout: what is not committed is not taken into production."""
+    log = project / ".stemma" / "logs" / "scheduled.log"
+    try:
+        code = revision.run(project, "HEAD", arguments, log)
+    except UserError as error:
+        return Failed(message=str(error))
+    said = "\n".join(processes.tail(log))
+    return Failed(message=said) if code else Completed(message=said)
 
 
 def drive(steps: Walk) -> None:
@@ -67,9 +76,11 @@ def _bury_the_dead(root: str) -> None:
     """Runs of this project that were killed would say Running for ever; whoever holds the lifecycle lock knows that none of them runs."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
     by_hand = FlowRunFilterDeploymentId(is_null_=True)
+    checkouts = Path(root, ".stemma", "checkouts")
     with get_client(sync_client=True) as client:
         for found in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=running, deployment_id=by_hand)):
-            if found.parameters.get("root") == root:
+            where = Path(found.parameters.get("root", "."))
+            if str(where) == root or (checkouts in where.parents and not where.exists()):
                 client.set_flow_run_state(found.id, Crashed(message="Its process was killed."), force=True)
 
 

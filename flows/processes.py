@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -28,8 +29,8 @@ class Pack:
         self._closed = False
         self._lock = threading.Lock()
 
-    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> "Group":
-        """Run `command` in the project with `variables` besides our own environment, its output to `log`.
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path | None) -> "Group":
+        """Run `command` in the project with `variables` besides our own environment, its output to `log`, or to ours if None.
 
         Raises:
             UserError: the pack has been ended, so whoever asks is to stop too.
@@ -52,16 +53,15 @@ class Pack:
 class Group:
     """A running command and everything below it, recorded in `.stemma/processes/` while it lives."""
 
-    def __init__(self, root: Path, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as output:
+    def __init__(self, root: Path, name: str, command: Sequence[str], variables: Mapping[str, str], log: Path | None) -> None:
+        with _written_to(log) as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LEASH), *command],
                 cwd=root,
                 env=os.environ | variables,
                 stdin=subprocess.PIPE,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=output and subprocess.STDOUT,
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -111,6 +111,16 @@ class Group:
         self.forget()
 
 
+@contextmanager
+def _written_to(log: Path | None) -> Iterator[IO[bytes] | None]:
+    if log is None:
+        yield None
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        yield output
+
+
 def shell(command: str | Sequence[str]) -> list[str]:
     """What runs a stage's command as DVC would: each line on its own, up to the first that fails."""
     lines = command.splitlines() if isinstance(command, str) else list(command)
@@ -126,6 +136,8 @@ def end_leftovers(root: Path) -> list[str]:
     """End every recorded group that is still alive and forget it; the names of those. Only for the holder of the lifecycle lock."""
     ended = []
     for record in _records(root):
+        if record["pid"] == os.getpgid(0):  # our own: somebody has us on a leash in a checkout
+            continue
         if members(record):
             _kill(record["pid"])
             ended.append(record["name"])

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from flows import schedule
+from flows.git import git
 from model.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -104,9 +105,24 @@ def missed(found: list[dict[str, Any]], stopped: datetime, started: datetime) ->
     return [run for run in found if stopped < datetime.fromisoformat(run["expected_start_time"]) < started]
 
 
+@pytest.fixture
+def committed(shipped: Path) -> Callable[[str, str], None]:
+    """Replace a text in params.yaml, and commit that."""
+
+    def change(old: str, new: str) -> None:
+        git(shipped, "checkout", "-q", "params.yaml")
+        (shipped / "params.yaml").write_text((shipped / "params.yaml").read_text().replace(old, new))
+        git(shipped, "-c", "user.name=tester", "-c", "user.email=tester@example.org", "commit", "-qam", new)
+
+    return change
+
+
 @pytest.mark.e2e
-def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_made_up_for(project: Path, ports: list[str]) -> None:
-    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("seconds: 0", "seconds: 60"))
+def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_made_up_for(
+    shipped: Path, ports: list[str], committed: Callable[[str, str], None]
+) -> None:
+    project = shipped
+    committed("seconds: 0", "seconds: 60")
     up(project, ports)
     said = stemma(project, "schedule", "--every", "5s", "--timezone", "Asia/Shanghai")
     assert said.stdout.startswith("scheduled; the first run is due at 2"), said
@@ -121,7 +137,8 @@ def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_
         process.send_signal(signal.SIGKILL)
     stemma(project, "down")
     stopped = datetime.now(UTC)
-    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("seconds: 60", "seconds: 0"))
+    committed("seconds: 60", "seconds: 0")
+    (project / "params.yaml").write_text("what is not committed is not run")
     time.sleep(max(0.0, 11 - (datetime.now(UTC) - stopped).total_seconds()))
     started = datetime.now(UTC)
     up(project, ports)
@@ -137,7 +154,8 @@ def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_
 
 
 @pytest.mark.slow
-def test_a_schedule_fires_three_times_then_again_after_down_and_up_once_for_all_that_were_missed(project: Path, ports: list[str]) -> None:
+def test_a_schedule_fires_three_times_then_again_after_down_and_up_once_for_all_that_were_missed(shipped: Path, ports: list[str]) -> None:
+    project = shipped
     up(project, ports)
     stemma(project, "schedule", "--every", "15s")
     fired = wait_for(ports, 3, "Completed")
