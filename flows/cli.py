@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import environment
+from flows import cli_ingest, environment
 from model.errors import UserError
 from model.params import Decoding
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Data versions.", no_args_is_help=True)
 app.add_typer(data, name="data")
+app.command()(cli_ingest.ingest)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Set = Annotated[
@@ -161,20 +162,6 @@ def schedule(
     from flows import schedule as schedules
 
     typer.echo(schedules.schedule(context.obj, cron=cron, every=every, timezone=timezone, remove=remove))
-
-
-@app.command()
-def ingest(
-    context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Sources of sources.yaml; all but the optional ones if none.")] = None,
-) -> None:
-    """Take the sources of sources.yaml in as a new data version.
-
-    Example: `stemma ingest`
-    """
-    from flows import ingest as ingestion
-
-    typer.echo(ingestion.ingest(context.obj, names or []).summary())
 
 
 @data.command("log")

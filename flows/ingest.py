@@ -4,31 +4,33 @@ import hashlib
 import json
 import shutil
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from types import MappingProxyType
+from typing import Annotated, Any
 
+from annotated_types import Ge
 from filelock import FileLock
 
-from flows import archives, data_versions, workspace
+from flows import data_versions, unpacking, workspace
+from flows.building import Building, Rules, below
 from flows.data_versions import DataVersion
 from model.errors import UserError
-from model.params import STRICT, Share
-from tasks import columns, intake, params, sources, tables
-from tasks.readers import Row
-from tasks.sources import Archive, Source
+from model.params import STRICT, Positive, Share
+from tasks import intake, params, sources, tables
+from tasks.sources import Archive, Source, Sources
 
 Say = Callable[[str], None]
 
 ORIGIN = "sources.json"  # below data/: what it was made from; the stage prepare reads it
 MADE = ".stemma/ingest.json"  # which data version this machine made, by which code
-CODE = ("tasks/readers/*.py", "tasks/columns.py", "tasks/intake.py", "tasks/splits.py", "tasks/tables.py", "model/applications/*.py")
+READING = ("arrow_rows", "columns", "examples", "intake", "json_items", "lines", "spill", "splits", "tables", "xml_items")
+CODE = ("tasks/readers/*.py", "model/applications/*.py", *(f"tasks/{name}.py" for name in READING))
+LATER = ("sha256", "uri", "lang")  # keys of a source that stand in ORIGIN only where they are given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,15 @@ class Params:
     validation_share: Share  # of an application's examples, by the hash of the split key
     test_share: Share
     max_refused_share: Share  # of a source's rows
+    max_row_bytes: Positive
+    max_unpacked_bytes: Positive
+    max_unpacked_ratio: Annotated[float, Ge(1)]
+    max_files: Positive  # in an archive
+    max_nesting: Positive  # archives inside each other
+
+    def rules(self) -> Rules:
+        limits = unpacking.Limits(self.max_unpacked_bytes, self.max_unpacked_ratio, self.max_files, self.max_nesting)
+        return Rules(self.validation_share, self.test_share, intake.Limits(self.max_refused_share, self.max_row_bytes), limits)
 
 
 @dataclass(frozen=True)
@@ -49,17 +60,29 @@ class IngestReport:
     version: DataVersion
     changed: bool  # False: there was nothing to do
     rows: dict[str, int] = field(default_factory=dict)  # by file below data/
-    refused: dict[str, int] = field(default_factory=dict)  # by source; the rows are in .stemma/quarantine
+    rows_before: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, intake.Taken] = field(default_factory=dict)  # by source that was read; refused rows are in .stemma/quarantine
     seconds: float = 0.0
 
     def summary(self) -> str:
         """For people, several lines."""
         if not self.changed:
             return f"data version {self.version.hash}: nothing to do, data/ is what sources.yaml says"
-        counts = [f"  {name:<40}{count:>9,} rows" for name, count in self.rows.items()]
-        refused = [f"  {name}: {count} rows refused, see .stemma/quarantine/{name}.jsonl" for name, count in self.refused.items() if count]
         size = f"{self.version.num_files} files, {self.version.size / 1e6:.1f} MB, in {self.seconds:.0f} s"
-        return "\n".join([f"data version {self.version.hash}: {size}; commit data.dvc to keep it", *counts, *refused])
+        return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._refusals()])
+
+    def _changes(self) -> Iterator[str]:
+        for name in dict.fromkeys([*self.rows, *self.rows_before]):
+            count, before = self.rows.get(name, 0), self.rows_before.get(name, 0)
+            change = f" ({count - before:+,})" if self.rows_before and count != before else ""
+            yield f"  {name:<40}{count:>9,} rows{change}"
+
+    def _refusals(self) -> Iterator[str]:
+        for name, taken in self.taken.items():
+            if taken.refused or taken.left_out:
+                files = f", {taken.left_out:,} files left out" if taken.left_out else ""
+                yield f"  {name}: {taken.refused:,} rows refused{files}, see .stemma/quarantine/{name}.jsonl"
+                yield from (f"    {count:,} times: {reason}" for reason, count in taken.reasons.items())
 
 
 def ingest(root: Path, names: Sequence[str] = (), say: Say | None = None) -> IngestReport:
@@ -70,26 +93,62 @@ def ingest(root: Path, names: Sequence[str] = (), say: Say | None = None) -> Ing
     Raises:
         UserError: a source is wrong or cannot be had, too many of its rows are refused, or an application ends up without rows.
     """
-    began = perf_counter()
-    say = say or _to_stderr
     workspace.check(root)
-    shares = params.build(Params, params.select(params.read(root / "params.yaml"), "ingest"), "ingest")
     listed = sources.read(root / "sources.yaml")
-    chosen = sources.choose(listed, list(names))
-    with _workplace(root) as work:
-        origin = {"params": asdict(shares), "sources": {name: pins(root, source, listed.archives) for name, source in chosen.items()}}
-        if version := _unchanged(root, origin, work, say):
-            return IngestReport(version, changed=False)
-        rows, refused = _build(root, work, chosen, listed.archives, shares, say)
-        (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        with workspace.lock(root, say):
-            version = data_versions.adopt(root, work / "data")
-        _remember(root, version)
-    return IngestReport(version, True, rows, refused, perf_counter() - began)
+    with workplace(root) as work:
+        return make(root, work, listed, sources.choose(listed, list(names)), say or to_stderr)
+
+
+def make(
+    root: Path,
+    work: Path,
+    listed: Sources,
+    chosen: Mapping[str, Source],
+    say: Say,
+    *,
+    before: Callable[[], None] = lambda: None,
+    at_hand: Mapping[str, list[Path]] = MappingProxyType({}),
+) -> IngestReport:
+    """Make `data/` of the sources `chosen`, in a `workplace`.
+
+    `before` is called just before the new version is put into use; `at_hand` has the files of sources that were opened already.
+    """
+    began = perf_counter()
+    numbers = numbers_of(root)
+    origin = _origin(root, listed, chosen, numbers)
+    version = _checked_out(root, work, say)
+    recorded = recorded_origin(root) if version and not _made_by_other_code(root, version) else {}
+    if version and recorded == origin:
+        before()
+        return IngestReport(version, changed=False)
+    rows_before = _num_rows(root / "data") if version else {}
+    built = Building(root, work, listed.archives, numbers.rules(), at_hand, say).build(chosen, _unchanged(recorded, origin))
+    (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with workspace.lock(root, say):
+        before()
+        version = data_versions.adopt(root, work / "data")
+    _remember(root, version)
+    return IngestReport(version, True, built.rows, rows_before, built.taken, perf_counter() - began)
+
+
+def _num_rows(data: Path) -> dict[str, int]:
+    files = (file for file in sorted(data.glob("*/*.parquet")) if file.parent.name != "pretrained")
+    return {file.relative_to(data).as_posix(): tables.num_rows(file) for file in files}
+
+
+def numbers_of(root: Path) -> Params:
+    """Section `ingest` of params.yaml."""
+    return params.build(Params, params.select(params.read(root / "params.yaml"), "ingest"), "ingest")
+
+
+def recorded_origin(root: Path) -> dict[str, Any]:
+    """What `data/` says it was made from; nothing if it does not say."""
+    file = root / "data" / ORIGIN
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 @contextmanager
-def _workplace(root: Path) -> Iterator[Path]:
+def workplace(root: Path) -> Iterator[Path]:
     """An empty folder for one ingest at a time; what a killed one left in it is gone."""
     locks, work = root / ".stemma" / "locks", root / ".stemma" / "ingest"
     locks.mkdir(parents=True, exist_ok=True)
@@ -102,121 +161,78 @@ def _workplace(root: Path) -> Iterator[Path]:
             shutil.rmtree(work)
 
 
+def _origin(root: Path, listed: Sources, chosen: Mapping[str, Source], numbers: Params) -> dict[str, Any]:
+    """All that decides what a data version holds, as JSON gives it back."""
+    shares = {name: value for name, value in asdict(numbers).items() if name.endswith("_share")}
+    entries = {name: pins(root, source, listed.archives) for name, source in chosen.items()}
+    return json.loads(json.dumps({"params": shares, "sources": entries}))
+
+
 def pins(root: Path, source: Source, known: Mapping[str, Archive]) -> dict[str, Any]:
     """What decides the rows of a source: its entry, its archive's bytes or those of its files."""
-    entry = {key: value for key, value in asdict(source).items() if key != "optional"}
+    entry = {key: value for key, value in asdict(source).items() if key != "optional" and (value is not None or key not in LATER)}
     if source.archive:
         entry["archive"] = asdict(known[source.archive])
     if source.path:
         hashed = hashlib.sha256()
-        for file in _below(root, source):
-            hashed.update(f"{file.relative_to(root / source.path).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+        for file in below(root, source):
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            hashed.update(f"{file.relative_to(root / source.path).as_posix()} {digest}\n".encode())
         entry["sha256"] = hashed.hexdigest()
     return entry
 
 
-def _unchanged(root: Path, origin: dict[str, Any], work: Path, say: Say) -> DataVersion | None:
-    """The version in use if it came from `origin`; `data/` is checked out first where it is missing or is another version.
+def _checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
+    """The version in use, once `data/` is it: checked out first where it is missing or another version; None if it cannot be had.
 
     Raises:
         UserError: `data/` holds something that is in no version.
     """
-    data, version = root / "data", data_versions.in_use(root)
-    there = data_versions.of_folder(data)
-    if there != version:
-        with workspace.lock(root, say):
-            if there.num_files and not data_versions.is_kept(root, there):
-                raise UserError("data: holds changes that are in no data version; keep them with `dvc add data`, or delete data/")
-            if version is None or not data_versions.checkout(root, version, work / "checkout"):
-                return None
-        say(f"data/ checked out: {version.hash}")
-    recorded = data / ORIGIN
-    same = recorded.exists() and json.loads(recorded.read_text(encoding="utf-8")) == json.loads(json.dumps(origin))
-    return version if version and same and not _made_by_other_code(root, version) else None
+    version = data_versions.in_use(root)
+    there = data_versions.of_folder(root / "data")
+    if there == version:
+        return version
+    with workspace.lock(root, say):
+        if there.num_files and not data_versions.is_kept(root, there):
+            raise UserError("data: holds changes that are in no data version; keep them with `dvc add data`, or delete data/")
+        if version is None or not data_versions.checkout(root, version, work / "checkout"):
+            return None
+    say(f"data/ checked out: {version.hash}")
+    return version
 
 
-def _build(
-    root: Path, work: Path, chosen: Mapping[str, Source], known: Mapping[str, Archive], shares: Params, say: Say
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the data version below `work/data`: the rows of each file in it, and the refused rows of each source."""
-    fetched = _fetch(root, chosen, known, say)
-    counts: dict[str, int] = {}
-    refused: dict[str, int] = {}
-    examples: dict[str, dict[bytes, Row]] = defaultdict(dict)  # by application
-    for name, source in sorted(chosen.items()):
-        if source.path:
-            files = _below(root, source)
-        elif source.archive:
-            files = archives.extract(fetched[source.archive], known[source.archive].kind, source.files, work / "unpacked" / name)
-        else:
-            files = []
-        if source.reader is None:
-            _copy(files, work / "data" / source.target)
-            say(f"{name}: {len(files)} files")
-            continue
-        taken, refused[name] = intake.take(name, source, files, root / ".stemma" / "quarantine", shares.max_refused_share)
-        say(f"{name}: {len(taken):,} rows, {refused[name]:,} refused")
-        if source.target == "corpus":
-            file = f"corpus/{name}.parquet"
-            counts[file] = tables.write(work / "data" / file, intake.in_order(taken), columns.corpus())
-        else:
-            examples[source.target] |= taken
-    for application, distinct in sorted(examples.items()):
-        counts |= intake.write_splits(work / "data", application, distinct, shares.validation_share, shares.test_share)
-    return counts, refused
+def _unchanged(recorded: Mapping[str, Any], origin: Mapping[str, Any]) -> frozenset[str]:
+    """The sources whose rows can be taken from `data/`: of the corpus those that are the same, of an application all, if none changed."""
+    if not recorded or recorded["params"] != origin["params"]:
+        return frozenset()
+    before, now = recorded["sources"], origin["sources"]
+    same = {name for name, entry in before.items() if entry == now.get(name) and entry["reader"] is not None}
+    broken = {entry["target"] for name, entry in before.items() if name not in same} - {"corpus"}
+    return frozenset(name for name in same if before[name]["target"] not in broken)
 
 
-def _fetch(root: Path, chosen: Mapping[str, Source], known: Mapping[str, Archive], say: Say) -> dict[str, Path]:
-    needed = sorted({source.archive for source in chosen.values() if source.archive})
-
-    def fetch(name: str) -> tuple[str, Path]:
-        file = archives.fetch(root, name, known[name])
-        say(f"{known[name].package}=={known[name].version}: sha256 as pinned")
-        return name, file
-
-    with ThreadPoolExecutor(4) as pool:
-        return dict(pool.map(fetch, needed))
-
-
-def _copy(files: list[Path], folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for file in files:
-        shutil.copyfile(file, folder / file.name)
-
-
-def _below(root: Path, source: Source) -> list[Path]:
-    """The files of a source of the user's own.
-
-    Raises:
-        UserError: there is nothing at its path, or nothing there matches.
-    """
-    place = root / str(source.path)
-    found = {file for pattern in source.files for file in place.glob(pattern) if file.is_file()}
-    if not found:
-        raise UserError(f"sources.yaml: {source.path}: no file matches {', '.join(source.files)}; mend the path or the pattern")
-    return sorted(found, key=lambda file: file.relative_to(place).as_posix())
-
-
-def _code() -> str:
-    """The hash of the code that turns files into rows, and of pyarrow's version."""
+def _code(root: Path) -> str:
+    """A hash of all code that reads rows, of the limits, and of pyarrow's version."""
+    hashed = hashlib.sha256(f"{installed('pyarrow')} {numbers_of(root)}".encode())
     here = Path(__file__).parents[1]
-    hashed = hashlib.sha256(installed("pyarrow").encode())
     for file in sorted(file for pattern in CODE for file in here.glob(pattern)):
         hashed.update(file.read_bytes())
     return hashed.hexdigest()
 
 
 def _remember(root: Path, version: DataVersion) -> None:
-    record = {"code": _code(), "data": version.hash}
+    record = {"code": _code(root), "data": version.hash}
     (root / MADE).write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
 def _made_by_other_code(root: Path, version: DataVersion) -> bool:
-    """Whether this machine made `version`, and with readers that have changed since."""
+    """Whether this machine made `version`, and with readers or limits that have changed since."""
     made = root / MADE
     record = json.loads(made.read_text(encoding="utf-8")) if made.exists() else {}
-    return record.get("data") == version.hash and record["code"] != _code()
+    return record.get("data") == version.hash and record["code"] != _code(root)
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Tell a person what is going on."""
     sys.stderr.write(f"{line}\n")

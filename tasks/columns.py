@@ -1,6 +1,7 @@
 """Whether a row has the columns it must have."""
 
 import re
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
 
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+SHOWN = reprlib.Repr()  # a value from outside may be of any size and depth
+SHOWN.maxstring = SHOWN.maxother = 60
 KINDS = (("is_string", str), ("is_integer", int), ("is_floating", float), ("is_boolean", bool))
 
 
@@ -37,16 +40,20 @@ def _wrong(value: Any, kind: "pa.DataType") -> str | None:
     if value is None:
         return "missing"
     if pa.types.is_list(kind):
-        return _first(value, kind.value_type) if isinstance(value, list) else f"expected a list, got {value!r:.60}"
+        return _first(value, kind.value_type) if isinstance(value, list) else f"expected a list, got {SHOWN.repr(value)}"
     if pa.types.is_struct(kind):
         if not isinstance(value, Mapping):
-            return f"expected an object, got {value!r:.60}"
+            return f"expected an object, got {SHOWN.repr(value)}"
         return next((f"{field.name}: {wrong}" for field in kind if (wrong := _wrong(value.get(field.name), field.type))), None)
     expected = next(python for name, python in KINDS if getattr(pa.types, name)(kind))
     if type(value) is not expected:
-        return f"expected {expected.__name__}, got {value!r:.60}"
+        return f"expected {expected.__name__}, got {SHOWN.repr(value)}"
     if isinstance(value, str) and SURROGATE.search(value):
         return "half of a surrogate pair, which UTF-8 cannot hold"
+    if isinstance(value, str) and "\0" in value:
+        return "a NUL character, which no text has"
+    if pa.types.is_integer(kind) and not -(2 ** (kind.bit_width - 1)) <= value < 2 ** (kind.bit_width - 1):
+        return f"{SHOWN.repr(value)} is too large"
     return None
 
 

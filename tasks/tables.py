@@ -31,16 +31,17 @@ class Writer:
 
     def __exit__(self, *error: object) -> None:
         if not error[0]:
-            self._flush()
+            self.flush()
         self._writer.close()
 
     def add(self, row: Row) -> None:
         self._held.append(row)
         self.num_rows += 1
         if len(self._held) == ROWS:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is held as a row group."""
         import pyarrow as pa
 
         if self._held:
@@ -63,6 +64,15 @@ def schema(file: Path) -> "pa.Schema":
         UserError: it is missing, truncated or no Parquet file.
     """
     return _open(file).schema_arrow.remove_metadata()
+
+
+def num_rows(file: Path) -> int:
+    """How many rows `file` has.
+
+    Raises:
+        UserError: it is missing, truncated or no Parquet file.
+    """
+    return int(_open(file).metadata.num_rows)
 
 
 def batches(file: Path, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:

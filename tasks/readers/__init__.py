@@ -1,7 +1,8 @@
 """Files of one format in, rows out: one module per format, found by its name.
 
 A module of this folder has `read(files, **options)`, a generator of rows (dicts of the target's columns) and of `Refused` for what it
-cannot read. Options come from `sources.yaml`. Nothing is registered anywhere: a new format is one new file here.
+cannot read. Options come from `sources.yaml`. Nothing is registered anywhere: a new format is one new file here. Files may be larger than
+memory: `tasks/lines.py`, `tasks/json_items.py` and `tasks/xml_items.py` read them piece by piece.
 """
 
 import inspect
@@ -22,6 +23,7 @@ class Refused:
 
     where: str  # the file, and the place in it
     reason: str
+    counts: bool = True  # as a row; False for a file that is no data, such as a picture among texts
 
 
 def names() -> list[str]:
@@ -45,21 +47,3 @@ def read(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> Iterat
         raise UserError(f"reader {name}: {error} among its options; it takes {takes}") from None
     found: Iterator[Row | Refused] = reader(*bound.args, **bound.kwargs)
     return found
-
-
-def text_of(file: Path, encoding: str = "utf-8-sig") -> str:
-    """The text of a file, line ends as `\\n`.
-
-    Raises:
-        UserError: it is not text in this encoding.
-    """
-    try:
-        return file.read_text(encoding=encoding)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file.name}: not {encoding} at byte {error.start}; give its encoding in the source's options") from None
-
-
-def lines_of(file: Path, encoding: str = "utf-8-sig") -> list[str]:
-    """The lines of a file, without line ends; only `\\n` and `\\r\\n` end a line."""
-    lines = text_of(file, encoding).split("\n")
-    return lines[:-1] if lines[-1] == "" else lines

@@ -1,13 +1,12 @@
 """A CSV or TSV file with a header in; its fields, renamed as asked, out."""
 
 import csv
-import io
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.readers import Refused, Row, text_of
+from tasks.lines import LONGEST, lines_of
+from tasks.readers import Refused, Row
 
 
 def read(
@@ -24,19 +23,54 @@ def read(
     Left out are rows where a column of `filled` is empty, and rows where a column of `lead`, {summary: document}, only repeats how the
     other begins.
     """
-    csv.field_size_limit(sys.maxsize)
     for file in files:
-        reader = csv.DictReader(io.StringIO(text_of(file, encoding), newline=""), delimiter=delimiter)
-        wanted = columns or {name: name for name in reader.fieldnames or ()}
-        if missing := sorted(set(wanted.values()) - set(reader.fieldnames or ())):
-            raise UserError(f"{file.name}: no column {', '.join(missing)}; there is {', '.join(reader.fieldnames or ())}")
-        for found in reader:
-            if any(found[field] is None for field in wanted.values()):
-                yield Refused(f"{file.name}:{reader.line_num}", "fewer fields than the header")
-                continue
-            row = {column: found[field].strip() for column, field in wanted.items()} | dict(constants or {})
-            if all(row[name] for name in filled) and not any(_opens(row[other], row[name]) for name, other in (lead or {}).items()):
-                yield row
+        records = _records(file, delimiter, encoding)
+        header = next((record for _, record in records if not isinstance(record, Refused)), [])
+        if repeated := sorted({name for name in header if header.count(name) > 1}):
+            raise UserError(f"{file.name}: two columns are called {repeated[0]!r}; rename one in its first line")
+        wanted = columns or {name: name for name in header}
+        if missing := sorted(set(wanted.values()) - set(header)):
+            raise UserError(f"{file.name}: no column {', '.join(missing)}; there is {', '.join(header)}")
+        for where, record in records:
+            if isinstance(record, Refused):
+                yield record
+            elif len(record) != len(header):
+                yield Refused(where, f"{len(record)} fields, but the header has {len(header)}")
+            else:
+                found = dict(zip(header, record, strict=True))
+                row = {column: found[field].strip() for column, field in wanted.items()} | dict(constants or {})
+                if all(row[name] for name in filled) and not any(_opens(row[other], row[name]) for name, other in (lead or {}).items()):
+                    yield row
+
+
+def _records(file: Path, delimiter: str, encoding: str) -> Iterator[tuple[str, list[str] | Refused]]:
+    """Each record with its place; blank lines are none. A quote that never ends takes at most LONGEST characters with it."""
+    refused: list[Refused] = []
+
+    def lines() -> Iterator[str]:
+        for line in lines_of(file, encoding):
+            if isinstance(line, Refused):
+                refused.append(line)
+            else:
+                yield line.text + "\n"
+
+    csv.field_size_limit(LONGEST)
+    try:
+        reader = csv.reader(lines(), delimiter=delimiter)
+    except TypeError as error:
+        raise UserError(f"reader csv: delimiter: {error}; give one character") from None
+    while True:
+        record: list[str] | Refused | None
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            record = Refused(f"{file.name}:{reader.line_num}", f"not CSV: {error}")
+        yield from ((one.where, one) for one in refused)
+        refused.clear()
+        if record is None:
+            return
+        if record:
+            yield f"{file.name}:{reader.line_num}", record
 
 
 def _opens(document: str, summary: str) -> bool:

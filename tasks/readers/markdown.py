@@ -1,4 +1,4 @@
-"""The same Markdown pages in two languages in; blocks that translate each other out."""
+"""Markdown pages in; their text as documents, or, of the same pages in two languages, blocks that translate each other, out."""
 
 import html
 import re
@@ -8,11 +8,14 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.readers import Row, text_of
+from tasks.lines import text_of
+from tasks.readers import Refused, Row
+from tasks.readers.text import join
 
 FENCE = re.compile(r"`{3,}|~{3,}")
 HEADING = re.compile(r"(#{1,6})\s+(.*)")
 ITEM = re.compile(r"(?:[*+-]|\d+[.)])\s+(.*)")
+FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)  # front matter
 MARK = re.compile(r"(?:!!!|\?\?\?\+?|///|===)\s*\w*")  # admonitions and tabs of Material for MkDocs
 IMAGE = re.compile(r"<img[^>]*?([^/\"]+)\"[^>]*>|!\[[^\]]*\]\([^)]*?([^/)]+)\)")
 
@@ -32,21 +35,55 @@ SCRIPTS = {"zh": re.compile(r"[\u4e00-\u9fff]"), "ja": re.compile(r"[\u3040-\u30
 PROSE = ("h", "item", "text")
 ANCHORS = ("h", "code", "image")
 
+LONGEST_PAGE = 1 << 21  # bytes; patterns on longer ones take too long, and no page for people is
+LONGEST_BLOCK = 10_000  # characters; a longer one keeps its markup
+
 Block = tuple[str, str]  # kind (`h2`, `code`, `image`, `mark`, `item`, `text`) and text
 
 
-def read(files: Sequence[Path], source_lang: str, target_lang: str) -> Iterator[Row]:
-    """Rows of `source`, `target` and their languages, from pages whose paths differ only in a folder named after the language.
+def read(
+    files: Sequence[Path],
+    source_lang: str | None = None,
+    target_lang: str | None = None,
+    max_characters: int | None = None,
+    lang: str | None = None,
+) -> Iterator[Row | Refused]:
+    """Rows of the corpus, of at most `max_characters`; or, of two languages, rows of `source`, `target` and their languages.
 
-    Blocks that were left untranslated are left out here too.
+    Pages pair up if their paths differ only in a folder named after the language; blocks that were left untranslated are left out.
     """
+    if source_lang and target_lang:
+        yield from _translations(files, source_lang, target_lang)
+        return
+    if max_characters is None:
+        raise UserError("reader markdown: neither max_characters nor source_lang and target_lang; give one of them")
+    for file in files:
+        page = _page(file)
+        if isinstance(page, Refused):
+            yield page
+            continue
+        for document in join(prose(page), max_characters, "\n\n"):
+            yield {"text": document, "lang": lang}
+
+
+def prose(page: str) -> list[str]:
+    """The headings, items and paragraphs of a page, without markup; code, tables and pictures are none."""
+    blocks = (block for section in _sections(FRONT.sub("", page, count=1)) for block in section)
+    return [text for kind, written in blocks if kind.startswith(PROSE) and (text := plain(written))]
+
+
+def _translations(files: Sequence[Path], source_lang: str, target_lang: str) -> Iterator[Row | Refused]:
     sources, targets = (_pages(files, language) for language in (source_lang, target_lang))
     shared = sorted(sources.keys() & targets.keys())
     if not shared:
         raise UserError(f"reader markdown: no page is there in both {source_lang} and {target_lang}; name the files of both")
     script = SCRIPTS.get(target_lang, LETTER)
     for page in shared:
-        for source, target in pairs(text_of(sources[page]), text_of(targets[page])):
+        texts = _page(sources[page]), _page(targets[page])
+        if refused := next((text for text in texts if isinstance(text, Refused)), None):
+            yield refused
+            continue
+        for source, target in pairs(*map(str, texts)):
             if source != target and LETTER.search(source) and script.search(target):
                 yield {"source": source, "target": target, "source_lang": source_lang, "target_lang": target_lang}
 
@@ -71,9 +108,15 @@ def pairs(source: str, target: str) -> Iterator[tuple[str, str]]:
 
 def plain(markdown: str) -> str:
     """A block without links, emphasis, tags, anchors and emoji; code keeps its backticks."""
+    if len(markdown) > LONGEST_BLOCK:
+        return markdown.strip()
     for pattern, replacement in MARKUP:
         markdown = pattern.sub(replacement, markdown)
     return html.unescape(markdown).strip()
+
+
+def _page(file: Path) -> str | Refused:
+    return Refused(file.name, f"longer than {LONGEST_PAGE:,} bytes") if file.stat().st_size > LONGEST_PAGE else text_of(file)
 
 
 def _pages(files: Sequence[Path], language: str) -> dict[tuple[str, ...], Path]:
@@ -93,7 +136,7 @@ def _sections(text: str) -> list[list[Block]]:
     for kind, content in _lines(text):
         if kind.startswith(ANCHORS):
             sections.append([(kind, content)])
-        elif kind == "text" and continued:
+        elif kind == "text" and continued and len(sections[-1][-1][1]) < LONGEST_BLOCK:
             block, begun = sections[-1].pop()
             sections[-1].append((block, f"{begun} {content}"))
         elif kind:

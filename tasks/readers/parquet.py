@@ -3,13 +3,24 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks import tables
-from tasks.readers import Row
+from model.errors import UserError
+from tasks.arrow_rows import ROWS, rows_of
+from tasks.readers import Refused, Row
 
 
-def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Iterator[Row]:
+def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Iterator[Row | Refused]:
     """Rows of the columns as they are named, or of `columns`: {column: name in the file}."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     for file in files:
-        for batch in tables.batches(file, sorted(set(columns.values())) if columns else None):
-            for found in batch:
-                yield {column: found[name] for column, name in columns.items()} if columns else found
+        try:
+            opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
+        except (pa.ArrowException, OSError) as error:
+            yield Refused(file.name, f"not a Parquet file: {str(error).partition(chr(10))[0]}")
+            continue
+        wanted = sorted(set(columns.values())) if columns else None
+        if missing := [name for name in wanted or () if name not in opened.schema_arrow.names]:
+            raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(opened.schema_arrow.names)}")
+        with opened:
+            yield from rows_of(file.name, opened.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False), columns)

@@ -1,11 +1,12 @@
 """Passages with a question and its answers in words (JSON lines) in; questions with the spans that answer them out."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.readers import Refused, Row, lines_of
+from tasks.json_items import loads
+from tasks.lines import lines_of
+from tasks.readers import Refused, Row
 
 
 def read(files: Sequence[Path], unanswerable: str | None = None) -> Iterator[Row | Refused]:
@@ -14,16 +15,19 @@ def read(files: Sequence[Path], unanswerable: str | None = None) -> Iterator[Row
     Questions whose answers are all in other words than the passage's, or only `unanswerable`, are left out.
     """
     for file in files:
-        for number, line in enumerate(lines_of(file), 1):
+        for line in lines_of(file):
+            if isinstance(line, Refused):
+                yield line
+                continue
             try:
-                found = json.loads(line)
+                found = loads(line.text)
                 context, question, answers = found["passage"].strip(), found["question"].strip(), found["answer"]
                 wanted = {answer.strip().rstrip(".") for answer in ([answers] if isinstance(answers, str) else answers)} - {
                     "",
                     unanswerable,
                 }
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                yield Refused(f"{file.name}:{number}", f"expected passage, question and answer ({error})")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                yield Refused(line.where, f"expected passage, question and answer ({error})")
                 continue
             matches = (re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context, re.IGNORECASE) for answer in wanted)
             if spans := sorted({match.span() for match in matches if match}):

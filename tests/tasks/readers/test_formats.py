@@ -24,7 +24,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def test_a_missing_reader_is_one_line_that_lists_those_there_are():
-    with pytest.raises(UserError, match=r"^reader docx: no such reader; there is csv, .*, or add tasks/readers/docx\.py$"):
+    with pytest.raises(UserError, match=r"^reader docx: no such reader; there is arrow, .*, or add tasks/readers/docx\.py$"):
         read("docx", [], {})
 
 
@@ -50,11 +50,11 @@ def test_text_becomes_documents_of_whole_paragraphs(tmp_path):
     assert [row["text"] for row in read("text", [file], {"max_characters": 12, "lang": "en"})] == ["One.\n\nTwo.", "Three is longer."]
 
 
-def test_text_in_another_encoding_is_one_line(tmp_path):
+def test_lines_in_another_encoding_are_refused_by_number(tmp_path):
     file = tmp_path / "latin.txt"
     file.write_bytes("café".encode("latin-1"))
-    with pytest.raises(UserError, match=r"^latin\.txt: not utf-8-sig at byte 3; "):
-        list(read("text", [file], {"max_characters": 100}))
+    reason = "not utf-8-sig at byte 3; give its encoding, such as --option encoding=gb18030"
+    assert list(read("text", [file], {"max_characters": 100})) == [Refused("latin.txt:1", reason)]
     assert list(read("text", [file], {"max_characters": 100, "encoding": "latin-1"})) == [{"text": "café", "lang": None}]
 
 
