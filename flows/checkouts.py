@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows import environment, graph, processes
+from flows import environment, graph, needed, processes
 from flows.git import git, prefix, texts
 from model.errors import UserError
 
@@ -31,23 +31,25 @@ def isolated(root: Path, commit: str, shared_cache: bool = True) -> Iterator[Pat
     require_project(root, commit)
     name = f"{commit[:10]}-{secrets.token_hex(4)}"
     lock = _lock(root, name)
-    with lock:
-        place = _folder(root) / name
-        try:
-            _without_hooks(root, "worktree", "add", "--quiet", "--detach", str(place), commit)
-            project = place / prefix(root)
-            _share_state(root, project)
-            remove_leftovers(root, heir=place)
-            _configure(root, project, _cache(root))
-            with graph.changing(project) as repo:
-                graph.check_sources(repo, checkout=True)
-            if not shared_cache:
-                _configure(root, project, project / ".dvc" / "cache")
-            environment.record(project)
-            yield project
-        finally:
-            _remove(root, place)
-    Path(lock.lock_file).unlink(missing_ok=True)
+    place = _folder(root) / name
+    with none_begins(root):
+        lock.acquire()
+    try:
+        _without_hooks(root, "worktree", "add", "--quiet", "--detach", str(place), commit)
+        project = place / prefix(root)
+        _share_state(root, project)
+        remove_leftovers(root, heir=place)
+        _configure(root, project, needed.cache(root))
+        with graph.changing(project) as repo:
+            graph.check_sources(repo, checkout=True)
+        if not shared_cache:
+            _configure(root, project, project / ".dvc" / "cache")
+        environment.record(project)
+        yield project
+    finally:
+        _remove(root, place)
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def require_project(root: Path, commit: str) -> None:
@@ -85,6 +87,15 @@ def in_use(root: Path) -> bool:
     return False
 
 
+@contextmanager
+def none_begins(root: Path) -> Iterator[None]:
+    """Whoever wants a checkout waits until the end."""
+    file = root / ".stemma" / "locks" / "checkouts"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file):
+        yield
+
+
 def _folder(root: Path) -> Path:
     return root / ".stemma" / "checkouts"
 
@@ -109,12 +120,6 @@ def _share_state(root: Path, project: Path) -> None:
         (root / ".stemma" / name).mkdir(parents=True, exist_ok=True)
     for name in (*SHARED, *SHARED_FILES):
         (state / name).symlink_to((root / ".stemma" / name).resolve())
-
-
-def _cache(root: Path) -> Path:
-    from dvc.config import Config
-
-    return Path(Config(str(root / ".dvc")).get("cache", {}).get("dir") or root / ".dvc" / "cache").resolve()
 
 
 def _configure(root: Path, project: Path, cache: Path) -> None:

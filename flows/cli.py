@@ -211,6 +211,42 @@ def data_diff(
 
 
 @app.command()
+def push(context: typer.Context) -> None:
+    """Bring runs and all they need to git's `origin` and DVC's remote, for colleagues.
+
+    Example: `dvc remote add --local --default store /mnt/store`, then `stemma push`
+    """
+    from flows import team
+
+    typer.echo(f"pushed {team.push(context.obj)}")
+
+
+@app.command()
+def pull(context: typer.Context) -> None:
+    """Fetch colleagues' runs and all they need; `stemma run` then restores what they ran.
+
+    Example: `stemma pull`
+    """
+    from flows import team
+
+    typer.echo(f"pulled {team.pull(context.obj)}")
+
+
+@app.command()
+def gc(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Free what no branch, tag, run or registered version needs in the DVC cache; says how much first.
+
+    Example: `stemma gc`
+    """
+    from flows import gc as collection
+
+    found = collection.waste(context.obj)
+    typer.echo(str(found))
+    if found.objects and (yes or typer.confirm("Free them?")):
+        typer.echo(f"freed {collection.free(context.obj, lambda line: typer.echo(line, err=True)).size / 1e6:,.1f} MB")
+
+
+@app.command()
 def models(context: typer.Context, as_json: Json = False) -> None:
     """The registered models, their versions and aliases.
 

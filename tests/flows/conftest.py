@@ -113,7 +113,7 @@ def change(project: Path) -> Callable[[str, str], None]:
 @pytest.fixture
 def walked(project: Path) -> Callable[..., LifecycleResult]:
     """One lifecycle on threads, without Prefect."""
-    return lambda only=None, force=(): drive(project, only, force)
+    return lambda only=None, force=(), root=project: drive(root, only, force)
 
 
 @pytest.fixture(scope="session")
