@@ -296,7 +296,8 @@ def predict(
     if output not in ("table", "jsonl"):
         raise UserError(f"--format {output}: no such format; there is table and jsonl")
     decoding = _given(locals(), Decoding)
-    rows = predictions.predict(context.obj, application, texts or [], file, version, decoding)
+    with Console(stderr=True).status(f"{application}@{version}: loading and predicting"):
+        rows = predictions.predict(context.obj, application, texts or [], file, version, decoding)
     if output == "jsonl":
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
@@ -365,10 +366,12 @@ def _show_outcomes(stages: Sequence[dict[str, Any]]) -> None:
 
 
 def _show_models(found: Sequence[dict[str, Any]]) -> None:
+    if not found:
+        return typer.echo("no model is registered yet; `stemma run` makes and registers them")
     table = Table("model", "version", "alias", "metric", "value", "interval", "baseline", "verdict")
     for model in found:
         said = model["verdict"]
-        word = "[green]beats it[/]" if said["beats_baseline"] else "[yellow]does not beat it[/]"
+        baselines = said["baselines"]
         table.add_row(
             model["name"] + (" (synthetic data)" if said["synthetic"] else ""),
             str(model["version"]),
@@ -376,10 +379,14 @@ def _show_models(found: Sequence[dict[str, Any]]) -> None:
             said["metric"],
             f"{said['value']:.3f}",
             f"{said['low']:.3f} to {said['high']:.3f}",
-            f"{said['baseline']} {said['baseline_value']:.3f}",
-            f"{word} (p = {said['p_value']:.3f})",
+            "\n".join(f"{name} {baseline['value']:.3f}" for name, baseline in baselines.items()),
+            "\n".join(f"{_beaten(baseline['beaten'])} (p = {baseline['p_value']:.3f})" for baseline in baselines.values()),
         )
-    console.print(table)
+    return console.print(table)
+
+
+def _beaten(yes: bool) -> str:
+    return "[green]beats it[/]" if yes else "[yellow]does not beat it[/]"
 
 
 def _show_status(found: dict[str, Any]) -> None:

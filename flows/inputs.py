@@ -28,6 +28,8 @@ def from_arguments(application: Application, texts: Sequence[str]) -> list[dict[
         if given.keys() & rows[-1].keys():  # a column for the second time: the next row
             rows.append({})
         rows[-1] |= given
+        if any(f" {name}=" in text for name in application.INPUTS if name not in given) and len(texts) == 1:
+            raise _several(application, text)  # two columns in one argument
     return [_checked(application, row, f"input {number}") for number, row in enumerate(rows, 1)]
 
 
@@ -73,7 +75,7 @@ def _json(text: str, where: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f'{where}: not JSON ({error}); write one object, such as {{"column": "value"}}') from None
+        raise UserError(f'{where}: {text.strip()[:40]} is not JSON ({error}); write one object, such as {{"column": "value"}}') from None
     if not isinstance(row, dict):
         raise UserError(f'{where}: {text.strip()[:40]} is not a JSON object; write one, such as {{"column": "value"}}')
     return row
@@ -82,9 +84,13 @@ def _json(text: str, where: str) -> dict[str, Any]:
 def _pair(application: Application, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or name not in application.INPUTS:
-        example = " ".join(f"{column}=..." for column in application.INPUTS)
-        raise UserError(f"{text[:40]}: this application has several inputs; write {example}, or a JSON object with them")
+        raise _several(application, text)
     return name, value
+
+
+def _several(application: Application, text: str) -> UserError:
+    example = " ".join(f'"{column}=..."' for column in application.INPUTS)
+    return UserError(f"{text[:40]}: this application has several inputs, each an argument; write {example}, or a JSON object with them")
 
 
 def _checked(application: Application, row: Mapping[str, Any], where: str) -> dict[str, Any]:

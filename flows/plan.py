@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from flows import graph, processes
 from flows.decision import Decision, Sight, State, decide
 
 if TYPE_CHECKING:
+    from dvc.repo import Repo
     from dvc.stage import PipelineStage
     from dvc_data.hashfile.tree import Tree
 
@@ -42,17 +44,27 @@ def plan(root: Path, params: str | None = None) -> list[StagePlan]:
         UserError: the data is missing or edited, dvc.yaml or params.yaml is not valid.
     """
     seconds = recorded_seconds(root)
-    plans = []
     with graph.opened(root, params) as repo:
-        running = processes.running(root)
-        stages = graph.stages(repo)
-        sight = Sight(repo, graph.locked(stages), graph.check_sources(repo, checkout=False))
-        for name, stage in stages.items():
-            decision = decide(stage, sight, name in running)
-            _foresee(stage, decision, sight, root)
-            expected = seconds.get(name) if decision.state == "stale" else None
-            plans.append(StagePlan(name, decision.state, decision.reasons, expected, decision.key))
-    return plans
+        coming = graph.check_sources(repo, checkout=False)
+        return [
+            StagePlan(
+                stage.name, decision.state, decision.reasons, seconds.get(stage.name) if decision.state == "stale" else None, decision.key
+            )
+            for stage, decision in foresee(repo, root, coming)
+        ]
+
+
+def foresee(repo: "Repo", root: Path, coming: dict[str, Any] | None = None) -> Iterator[tuple["PipelineStage", Decision]]:
+    """Every stage in the order of the graph, and what is to be done about it once all before it are up to date.
+
+    `coming`: by path, what will be checked out of the cache first.
+    """
+    running, stages = processes.running(root), graph.stages(repo)
+    sight = Sight(repo, graph.locked(stages), coming or {})
+    for name, stage in stages.items():
+        decision = decide(stage, sight, name in running)
+        _foresee(stage, decision, sight, root)
+        yield stage, decision
 
 
 def recorded_seconds(root: Path) -> dict[str, float]:

@@ -11,7 +11,7 @@ from flows import inputs
 from model import applications
 from model.errors import UserError
 from model.params import Decoding
-from tasks import params, register
+from tasks import params, records, register
 
 
 def predict(
@@ -78,4 +78,4 @@ def generate(root: Path, base: str, prompt: str, given: Mapping[str, Any]) -> It
 
 def models(root: Path) -> list[dict[str, Any]]:
     """The registered versions: `{"name", "version", "aliases", "metrics", "verdict"}`; none before the first run."""
-    return [version.to_json() for version in register.versions(root)]
+    return [version.to_json() for version in records.versions(root)]

@@ -5,11 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import plan as planning
 from flows import prefect_server, stopping, walk
 from flows.display import Display
-from flows.stages import StageResult
-from flows.walk import LifecycleResult, Walk
+from flows.walk import LifecycleResult
 
 
 def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> LifecycleResult:
@@ -20,27 +18,13 @@ def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> Lifec
     """
     with stopping.promptly(), Display(root) as display, walk.opened(root, display, only, force) as steps:
         url = prefect_server.named(root)
-        if url is None and nothing_to_do(steps):
+        if url is None and steps.nothing_to_do():  # it takes no server to say so
             return steps.result()
         with reporting_to(root, url):
             from flows import lifecycle
 
             lifecycle.drive(steps)
         return steps.result()
-
-
-def nothing_to_do(steps: Walk) -> bool:
-    """Whether every stage is fresh and every model registered, which is then the result: it takes no Prefect server to say so."""
-    planned = {stage.name: stage for stage in planning.plan(steps.root)}
-    wanted = [planned[name] for name in steps.shapes if name in steps.needs]
-    if steps.force or any(stage.state != "fresh" for stage in wanted) or steps.tracked.unsynchronized():
-        return False
-    models = steps.tracked.registered()
-    if models is None:
-        return False
-    steps.results = {stage.name: StageResult(stage.name, "unchanged", [], key=stage.key) for stage in wanted}
-    steps.models = {model["name"]: model for model in models}
-    return True
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def bring_up_to_date(pack: processes.Pack, name: str, begin: Begin, force: bool 
             if force:
                 decision = Decision("stale", [*decision.reasons, "--force"], decision.key)
             if decision.state == "fresh":
-                return StageResult(name, "unchanged", [], key=decision.key, outs=_hashes(stage))
+                return unchanged(stage, decision)
             reasons = decision.reasons
             if decision.state == "restorable":
                 damaged = _restore(repo, stage, decision)
@@ -78,6 +78,11 @@ def bring_up_to_date(pack: processes.Pack, name: str, begin: Begin, force: bool 
     _remember(root, name, decision.key, seconds)
     shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
     return StageResult(name, "ran", reasons, seconds, decision.key, _hashes(stage))
+
+
+def unchanged(stage: "PipelineStage", decision: Decision) -> StageResult:
+    """What becomes of a stage that is fresh: nothing."""
+    return StageResult(stage.name, "unchanged", [], key=decision.key, outs=_hashes(stage))
 
 
 @contextmanager
@@ -189,22 +194,23 @@ def _remember(root: Path, name: str, key: str | None, seconds: float) -> None:
         file.write(json.dumps({"stage": name, "key": key, "seconds": round(seconds, 3)}) + "\n")
 
 
-def prune(root: Path) -> list[str]:
-    """Remove the lock entries and outputs of stages that dvc.yaml no longer has; their names.
+def prune(repo: "Repo") -> list[str]:
+    """Remove the lock entries and outputs of stages that dvc.yaml no longer has; their names. `repo` is open for changes.
 
     The objects stay in the cache, so a key that comes back to params.yaml is restored.
     """
-    with graph.changing(root) as repo:
-        present = graph.stages(repo)
-        locked = graph.locked(present)
-        gone = [name for name in locked if name not in present]
-        kept = {out.def_path for stage in present.values() for out in stage.outs}
-        for name in gone:
-            for path in {out["path"] for out in locked[name].get("outs", [])} - kept:
-                _remove(root, path)
-            shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
-        if gone:
-            _write_lock(root, {"schema": "2.0", "stages": {name: locked[name] for name in locked if name in present}})
+    root = Path(repo.root_dir)
+    present = graph.stages(repo)
+    locked = graph.locked(present)
+    gone = [name for name in locked if name not in present]
+    kept = {out.def_path for stage in present.values() for out in stage.outs}
+    for name in gone:
+        for path in {out["path"] for out in locked[name].get("outs", [])} - kept:
+            _remove(root, path)
+        shutil.rmtree(root / ".stemma" / "checkpoints" / name, ignore_errors=True)
+    if gone:
+        _write_lock(root, {"schema": "2.0", "stages": {name: locked[name] for name in locked if name in present}})
+        repo._reset()  # the lock entries have been read
     return gone
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from flows import graph, recorded, workspace
 from flows.graph import Shape
 from flows.stages import StageResult
-from tasks import params
+from tasks import params, records, tracking
+from tasks.content import hash_of
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -57,19 +58,21 @@ class Tracked:
         shape, mark = self.shapes[result.name], self._marker(result.name)
         if not shape.tracked or result.key is None or (result.outcome == "unchanged" and not mark.exists()):
             return None
-        from tasks import tracking
-
         self._mark(result.name)
         parent = self.parent() if result.outcome == "ran" else self._parent
         metrics = self.root / (shape.metrics or shape.out)
-        run = tracking.sync(self.root, result.name, result.key, parent, self.section(result.name), metrics, self.root / shape.out)
+        about = (self.root, result.name, result.key)
+        try:
+            run = records.finished_run(*about)
+            if run is None and tracking.sync(*about, parent, self.section(result.name), metrics, self.root / shape.out):
+                run = records.finished_run(*about)
+        except tracking.TrackingError as error:
+            tracking.warn(error)
+            return None
         if run is None:
             return None
         mark.unlink(missing_ok=True)
-        try:
-            return tracking.run_url(self.root, run, recorded.mlflow_url(self.root))
-        except tracking.TrackingError:
-            return None
+        return tracking.run_url(self.root, run.experiment, run.id, recorded.mlflow_url(self.root))
 
     def section(self, name: str) -> dict[str, Any]:
         """The parameters that a stage read."""
@@ -84,23 +87,11 @@ class Tracked:
 
     def registered(self) -> list[dict[str, Any]] | None:
         """The models, if the present checkpoint of every application is a version already and the registry can be asked; else None."""
-        if not self.applications():
-            return []
-        from tasks import register, tracking
-
         try:
-            versions = {version.tags["stemma.checkpoint"]: version for version in register.versions(self.root)}
+            found = [model for application in self.applications() if (model := self._registered(application))]
         except tracking.TrackingError:
             return None
-        found = []
-        for application in self.applications():
-            version = versions.get(register.hash_of(self._checkpoint(application)))
-            if version is None or version.name != application or "stemma.registered" not in version.tags:
-                return None
-            found.append(
-                self._model(version.name, version.version, version.aliases, version.metrics, False, version.tags["stemma.decision"])
-            )
-        return found
+        return found if len(found) == len(self.applications()) else None
 
     def register(self, application: str, results: Mapping[str, StageResult]) -> dict[str, Any]:
         """Register an application's checkpoint unless it is; its version, with what the evaluation says of it.
@@ -108,6 +99,8 @@ class Tracked:
         Raises:
             TrackingError: the registry does not answer.
         """
+        if known := self._registered(application):
+            return known
         from tasks import register
 
         lineage = self.origin()
@@ -119,6 +112,15 @@ class Tracked:
         if done.created:
             self.parent()
         return self._model(done.name, done.version, done.aliases, done.metrics, done.created, done.decision)
+
+    def _registered(self, application: str) -> dict[str, Any] | None:
+        """The version that holds the present checkpoint of an application, if it is registered."""
+        identity = hash_of(self._checkpoint(application))
+        for version in records.versions(self.root):
+            tags = version.tags
+            if (version.name, tags["stemma.checkpoint"]) == (application, identity) and "stemma.registered" in tags:
+                return self._model(application, version.version, version.aliases, version.metrics, False, tags["stemma.decision"])
+        return None
 
     def _model(
         self, name: str, version: int, aliases: tuple[str, ...], metrics: dict[str, float], created: bool, decision: str

@@ -3,19 +3,23 @@
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import graph, processes, stages, workspace
+from flows import plan as planning
 from flows.display import Display
 from flows.graph import Shape
 from flows.stages import Outcome, StageResult
 from flows.tracked import Status, Tracked
 from model.errors import UserError
 from tasks import params
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
 
 REGISTER = "register@"
 BAD = ("failed", "skipped")
@@ -39,7 +43,16 @@ class LifecycleResult:
 class Walk:
     """The jobs of a lifecycle: its stages, and after them a registration for each application."""
 
-    def __init__(self, root: Path, display: Display, shapes: dict[str, Shape], only: str | None = None, force: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        display: Display,
+        shapes: dict[str, Shape],
+        foreseen: Mapping[str, StageResult | None],
+        only: str | None = None,
+        force: Sequence[str] = (),
+    ) -> None:
+        """`foreseen`: what becomes of a stage if all before it come out as they are or were; None where it is to be decided then."""
         self.root, self.display, self.shapes, self.only, self.force = root, display, shapes, only, set(force)
         targets = graph.upstream(shapes, [only] if only else shapes)
         graph.upstream(shapes, force)
@@ -50,6 +63,7 @@ class Walk:
             if f"evaluate@{application}" in targets:
                 self.needs[REGISTER + application] = (f"evaluate@{application}",)
         self.results: dict[str, StageResult] = {}
+        self._foreseen = foreseen
         self.models: dict[str, dict[str, Any]] = {}
         self.urls: dict[str, str] = {}
         self._at_once = int(params.select(params.read(root / "params.yaml"), "run.parallel_stages"))
@@ -76,10 +90,27 @@ class Walk:
             return self._note(StageResult(name, "skipped", [f"{need} {self.results[need].outcome}" for need in bad]))
         if name.startswith(REGISTER):
             return self._register(name)
-        result = stages.bring_up_to_date(self.pack, name, self._begin, name in self.force)
+        result = self._as_foreseen(name) or stages.bring_up_to_date(self.pack, name, self._begin, name in self.force)
         if not self.stopped and result.outcome in ("ran", "restored", "unchanged") and (url := self.tracked.sync(result)):
             self.urls[name] = url
         return self._note(result)
+
+    def _as_foreseen(self, name: str) -> StageResult | None:
+        undisturbed = name not in self.force and all(self.results[need].outcome in ("unchanged", "restored") for need in self.needs[name])
+        return self._foreseen[name] if undisturbed else None
+
+    def nothing_to_do(self) -> bool:
+        """Whether every stage is fresh and every model registered; the walk is then at its end."""
+        wanted = {name: self._foreseen[name] for name in self.needs if name in self.shapes}
+        if self.force or None in wanted.values() or self.tracked.unsynchronized():
+            return False
+        models = self.tracked.registered()
+        if models is None:
+            return False
+        self.results = {name: result for name, result in wanted.items() if result}
+        self.models = {model["name"]: model for model in models}
+        self._waiting = []
+        return True
 
     def settle(self, name: str, otherwise: str) -> None:
         """The job's thread has ended; `otherwise` is why, if the job left no result."""
@@ -146,18 +177,25 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
     with workspace.lifecycle_lock(root, display.says):
         for name in processes.end_leftovers(root):
             display.says(f"{name}: ended, an earlier run had left it behind")
-        for name in stages.prune(root):
-            display.says(f"{name}: pruned, params.yaml no longer names it")
         with graph.changing(root, display.says) as repo:
-            repo.index.check_graph()  # no two stages with one output, and the like
+            for name in stages.prune(repo):
+                display.says(f"{name}: pruned, params.yaml no longer names it")
             graph.check_sources(repo, checkout=True)
             shapes = graph.shapes(repo)
-        steps = Walk(root, display, shapes, only, force)
+            foreseen = _foreseen(repo, root)
+        steps = Walk(root, display, shapes, foreseen, only, force)
         try:
             yield steps
         finally:
             steps.stop()
             steps.close()
+
+
+def _foreseen(repo: "Repo", root: Path) -> dict[str, StageResult | None]:
+    found = list(planning.foresee(repo, root))
+    if any(decision.state == "stale" for _, decision in found):
+        repo.index.check_graph()  # no two stages with one output, and the like; its graph library takes half a second to load
+    return {stage.name: stages.unchanged(stage, decision) if decision.state == "fresh" else None for stage, decision in found}
 
 
 def copy_metrics(root: Path, shapes: dict[str, Shape]) -> None:

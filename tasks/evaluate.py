@@ -115,7 +115,7 @@ def report(
         p = p_value(model.samples[metric], baseline.samples[metric])
         difference = model.metrics[metric].value - baseline.metrics[metric].value
         comparisons[name] = {"difference": difference, "p_value": p, "beats": difference > 0 and p < 1 - params.confidence}
-    first = next(iter(baselines))
+    strongest = max(baselines, key=lambda name: baselines[name].metrics[metric].value)
     lines = "".join(examples.canonical(row) + "\n" for row in rows)
     return {
         "application": variant,
@@ -125,9 +125,9 @@ def report(
         "metrics": {name: asdict(interval) for name, interval in model.metrics.items()},
         "baseline": {name: {key: asdict(interval) for key, interval in score.metrics.items()} for name, score in baselines.items()},
         "comparison": comparisons,
-        "first_baseline": first,
-        "beats_baseline": comparisons[first]["beats"],
-        "p_value": comparisons[first]["p_value"],
+        "strongest_baseline": strongest,
+        "beats_baseline": comparisons[strongest]["beats"],
+        "p_value": comparisons[strongest]["p_value"],
         "confidence": params.confidence,
         "resamples": params.resamples,
     }
@@ -147,8 +147,8 @@ def _write_predictions(
 
 
 def _numbers(report: Mapping[str, Any]) -> dict[str, float]:
-    metric, first = report["metric"], report["first_baseline"]
+    metric, strongest = report["metric"], report["strongest_baseline"]
     numbers = {"num_examples": report["num_examples"], "p_value": report["p_value"], "beats_baseline": float(report["beats_baseline"])}
     for name, interval in report["metrics"].items():
         numbers |= {name: interval["value"], f"{name}_low": interval["low"], f"{name}_high": interval["high"]}
-    return numbers | {f"baseline_{metric}": report["baseline"][first][metric]["value"]}
+    return numbers | {f"baseline_{metric}": report["baseline"][strongest][metric]["value"]}

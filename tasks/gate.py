@@ -51,14 +51,17 @@ def decide(metric: str, new: Score, champion: int | None, known: Score | None, a
 
 
 def verdict(judged: Mapping[str, Any]) -> dict[str, Any]:
-    """What people want to know of an `evaluation.json`: the main metric with its interval, beside the first baseline."""
-    metric, baseline = judged["metric"], judged["first_baseline"]
+    """What people want to know of an `evaluation.json`: the main metric with its interval, beside every baseline."""
+    metric = judged["metric"]
     return {
         "metric": metric,
         **judged["metrics"][metric],
-        "baseline": baseline,
-        "baseline_value": judged["baseline"][baseline][metric]["value"],
-        **{key: judged[key] for key in ("beats_baseline", "p_value", "num_examples", "synthetic")},
+        "baselines": {
+            name: {"value": scores[metric]["value"], "beaten": told["beats"], "p_value": told["p_value"]}
+            for name, scores in judged["baseline"].items()
+            for told in [judged["comparison"][name]]
+        },
+        **{key: judged[key] for key in ("beats_baseline", "num_examples", "synthetic")},
     }
 
 

@@ -3,12 +3,10 @@
 The checkpoint's hash is the identity of a version: what is registered already stays as it is, whoever moved its aliases.
 """
 
-import hashlib
 import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,9 @@ from model import applications
 from model.applications import Application
 from model.errors import UserError
 from model.params import Decoding
-from tasks import bundle, gate, params, tracking
+from tasks import bundle, gate, params, records, tracking
+from tasks.content import hash_of
+from tasks.records import Version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,28 +38,6 @@ class Registration:
     metrics: dict[str, float]
     created: bool
     decision: str
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version in the registry; `created` is a time in UTC."""
-
-    name: str
-    version: int
-    aliases: tuple[str, ...]
-    metrics: dict[str, float]
-    created: str
-    tags: dict[str, str]
-
-    def to_json(self) -> dict[str, Any]:
-        """What `stemma models` and `stemma run` show of a version."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "aliases": list(self.aliases),
-            "metrics": self.metrics,
-            "verdict": json.loads(self.tags["stemma.verdict"]),
-        }
 
 
 def register(root: Path, application: str, checkpoint: Path, evaluation: Path, lineage: Mapping[str, str]) -> Registration:
@@ -83,27 +61,8 @@ def register(root: Path, application: str, checkpoint: Path, evaluation: Path, l
         if "stemma.registered" not in found.tags:  # just created, or the process died between the version and its alias
             client.set_registered_model_alias(application, found.tags["stemma.alias"], str(found.version))
             client.set_model_version_tag(application, str(found.version), "stemma.registered", "true")
-        version = _version(client.get_model_version(application, str(found.version)))
+        version = records.of_mlflow(client.get_model_version(application, str(found.version)))
     return Registration(application, version.version, version.aliases, version.metrics, created, version.tags["stemma.decision"])
-
-
-def versions(root: Path) -> list[Version]:
-    """Every version that Stemma registered, by name and number; none, and no database made, before the first run.
-
-    Raises:
-        TrackingError: the registry does not answer.
-    """
-    if tracking.is_new(root):
-        return []
-    client = tracking.connect(root)
-    with tracking.explained(root):
-        found = [
-            client.get_model_version(model.name, str(version.version))  # a search gives no aliases
-            for model in client.search_registered_models(max_results=1000)
-            for version in client.search_model_versions(f"name = '{model.name}'", max_results=1000)
-            if "stemma.checkpoint" in version.tags
-        ]
-    return sorted((_version(version) for version in found), key=lambda version: (version.name, version.version))
 
 
 def load(root: Path, name: str, alias_or_version: str = "champion") -> "PyFuncModel":
@@ -113,23 +72,15 @@ def load(root: Path, name: str, alias_or_version: str = "champion") -> "PyFuncMo
         UserError: there is no such model or version.
         TrackingError: the registry does not answer.
     """
-    known = versions(root)
-    found = next((version for version in known if version.name == name and _is_called(version, alias_or_version)), None)
+    known = [version for version in records.versions(root) if version.name == name]
+    found = next((version for version in known if _is_called(version, alias_or_version)), None)
     if found is None:
-        called = ", ".join(f"{version.name}@{call}" for version in known for call in version.aliases or (version.version,)) or "none yet"
-        raise UserError(f"{name}@{alias_or_version}: no such model, there is {called}; `stemma run` registers models")
+        there = ", ".join("@".join([str(version.version), *version.aliases]) for version in known)
+        told = (
+            f"no such version, there is {there}; `stemma models` lists them" if known else "none is registered yet; `stemma run` does that"
+        )
+        raise UserError(f"{name}@{alias_or_version}: {told}")
     return _load(tracking.connect(root), root, name, found.version)
-
-
-def hash_of(folder: Path) -> str:
-    """SHA-256 over the name and content of every file in a folder."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*"), key=lambda file: file.relative_to(folder).as_posix()):
-        if file.is_file():
-            with file.open("rb") as opened:
-                content = hashlib.file_digest(opened, "sha256").hexdigest()
-            digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 # --- one new version ----------------------------------------------------------------------------------------------------------------------
@@ -271,9 +222,3 @@ def _load(client: "MlflowClient", root: Path, name: str, version: int) -> "PyFun
 
 def _is_called(version: Version, alias_or_version: str) -> bool:
     return alias_or_version in version.aliases or alias_or_version == str(version.version)
-
-
-def _version(found: "ModelVersion") -> Version:
-    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds")
-    metrics = json.loads(found.tags["stemma.metrics"])
-    return Version(found.name, int(found.version), tuple(sorted(found.aliases)), metrics, created, dict(found.tags))

@@ -41,27 +41,21 @@ def uri(root: Path) -> str:
 
 def is_new(root: Path) -> bool:
     """Whether nothing can be known yet: runs and models are kept on this machine, and there are none."""
-    return (file := _database(root)) is not None and not file.exists()
+    return (file := database(root)) is not None and not file.exists()
 
 
-def run_url(root: Path, run_id: str, server: str | None = None) -> str:
-    """The page of a run on the tracking server, or on `server`, which shows this machine's database (`stemma up` starts one).
-
-    Raises:
-        TrackingError: the runs cannot be read.
-    """
-    client = connect(root)
-    with explained(root):
-        where = client.get_run(run_id).info.experiment_id
+def run_url(root: Path, experiment: str, run_id: str, server: str | None = None) -> str:
+    """The page of a run on the tracking server, or on `server`, which shows this machine's database (`stemma up` starts one)."""
     address = uri(root) if uri(root).startswith("http") else server or "http://127.0.0.1:5000"
-    return f"{address.rstrip('/')}/#/experiments/{where}/runs/{run_id}"
+    return f"{address.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _folder(root: Path) -> Path:
     return (root / ".stemma" / "mlflow").resolve()  # absolute: MLflow stores the place of every artifact
 
 
-def _database(root: Path) -> Path | None:
+def database(root: Path) -> Path | None:
+    """The file that runs and models are kept in, if they are kept in one."""
     return Path(uri(root).removeprefix("sqlite:///")) if uri(root).startswith("sqlite:///") else None
 
 
@@ -80,7 +74,7 @@ def connect(root: Path) -> "MlflowClient":
     with explained(root):
         from mlflow import MlflowClient
 
-        if (file := _database(root)) and not file.exists():
+        if (file := database(root)) and not file.exists():
             create_database(file)
         return MlflowClient(tracking_uri=uri(root), registry_uri=uri(root))
 
@@ -96,8 +90,8 @@ def create_database(file: Path) -> None:
             return
         partial = file.with_suffix(".partial")
         partial.unlink(missing_ok=True)
-        with closing(sqlite3.connect(partial)) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # stays in the file: readers and the writer no longer block each other
+        with closing(sqlite3.connect(partial)) as made:
+            made.execute("PRAGMA journal_mode=WAL")  # stays in the file: readers and the writer no longer block each other
         SqlAlchemyStore(f"sqlite:///{partial}", str(file.parent / "artifacts")).engine.dispose()
         partial.replace(file)
 
@@ -113,18 +107,22 @@ def explained(root: Path, reason: str | None = None) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        address = urlsplit(uri(root))
-        place = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()  # no password
-        told = reason or " ".join(str(error).split())[:300]
-        raise TrackingError(f"MLflow at {place}: {told}; mend that, or set or unset MLFLOW_TRACKING_URI") from error
+        raise unusable(root, reason or str(error)) from error
+
+
+def unusable(root: Path, reason: str) -> TrackingError:
+    """The error that says why the server or the database cannot be used."""
+    address = urlsplit(uri(root))
+    place = address._replace(netloc=address.netloc.rpartition("@")[2]).geturl()  # no password
+    return TrackingError(f"MLflow at {place}: {' '.join(reason.split())[:300]}; mend that, or set or unset MLFLOW_TRACKING_URI")
 
 
 def _require_answer(root: Path) -> None:
     """Ask briefly first: MLflow itself waits minutes for a server, and two for a database file that cannot be opened."""
     address = urlsplit(uri(root))
-    if (file := _database(root)) and file.exists():
-        with explained(root), closing(sqlite3.connect(file)) as database:
-            database.execute("PRAGMA schema_version")
+    if (file := database(root)) and file.exists():
+        with explained(root), closing(sqlite3.connect(file)) as opened:
+            opened.execute("PRAGMA schema_version")
     elif address.scheme in ("http", "https"):
         with explained(root, "no server answers there (`stemma up` starts one)"):
             from mlflow.utils.credentials import get_default_host_creds

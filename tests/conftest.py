@@ -149,8 +149,9 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
         report = {
             "metric": application.METRIC,
             "metrics": scores,
-            "first_baseline": "guess",
+            "strongest_baseline": "guess",
             "baseline": {"guess": scores},
+            "comparison": {"guess": {"difference": 0.0, "p_value": 0.5, "beats": False}},
             "beats_baseline": False,
             "p_value": 0.5,
             "num_examples": 2,

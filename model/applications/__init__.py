@@ -22,7 +22,7 @@ Row = Mapping[str, Any]  # one example: the columns of SCHEMA
 
 
 class Application(Protocol):
-    """The interface of a module in this folder (ARCHITECTURE of the data, the head, the metric, the predictor)."""
+    """The interface of a module in this folder (its columns, its head, its metric, its predictor)."""
 
     SCHEMA: "pa.Schema"
     """Columns of `data/<application>/{train,validation,test}.parquet`."""
@@ -68,7 +68,7 @@ class Application(Protocol):
         """The metrics of summed statistics, shape (k,)."""
 
     def baselines(self, train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-        """Predictions of the simple methods a model has to beat, by name; the first is the one the table shows."""
+        """Predictions of the simple methods a model has to beat, by name."""
 
 
 def names() -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from ..errors import UserError
 from ..words import unspaced
 from . import Row
 
@@ -35,7 +36,7 @@ def refuse(row: Row) -> str | None:
     if len(tags) != len(tokens):
         return f"tags: {len(tags)} for {len(tokens)} tokens"
     if not 0 <= row["predicate"] < len(tokens):
-        return f"predicate: {row['predicate']} is no place in {len(tokens)} tokens"
+        return _misplaced(row)
     for before, tag in zip(["O", *tags], tags, strict=False):
         if tag != "O" and tag[:2] not in ("B-", "I-"):
             return f"tags: {tag!r} is not B-ROLE, I-ROLE or O"
@@ -86,12 +87,19 @@ def predict(
     batch_size: int,
     decoding: "Decoding",
 ) -> list[dict[str, Any]]:
-    """The likeliest valid BIO `tags` of each row (words beyond `context` are O), and the same as `roles` to read."""
+    """The likeliest valid BIO `tags` of each row (words beyond `context` are O), and the same as `roles` to read.
+
+    Raises:
+        UserError: a predicate is no place in its sentence.
+    """
     import torch
 
     from ..features import Special, by_length, padded
     from ..heads import labels_of
 
+    for row in rows:
+        if not 0 <= row["predicate"] < len(row["tokens"]):
+            raise UserError(f"{_misplaced(row)}; count the tokens from 0")
     names, pad = labels_of(model), Special.of(tokenizer).pad
     allowed = np.array([[_follows(before, after) for after in names] for before in names])
     encoded = list(_sentences(rows, tokenizer, context))
@@ -104,10 +112,22 @@ def predict(
             for at, row in zip(indices, scores, strict=True):
                 tags = ["O"] * len(rows[at]["tokens"])
                 places = encoded[at].places
-                for word, best in zip(places, likeliest(row[list(places.values())], allowed, names), strict=True):
+                scored = _pinned(row[list(places.values())], list(places).index(rows[at]["predicate"]), names)
+                for word, best in zip(places, likeliest(scored, allowed, names), strict=True):
                     tags[word] = names[best]
                 predictions[at] = {"tags": tags, "roles": readable(rows[at]["tokens"], tags)}
     return predictions
+
+
+def _pinned(scores: np.ndarray, predicate: int, names: Sequence[str]) -> np.ndarray:
+    """Scores (words, tags) by which the predicate, which is given, begins at its own word and nowhere else."""
+    if (begins := f"B-{PREDICATE}") not in names:
+        return scores
+    column = names.index(begins)
+    elsewhere, others = np.arange(len(scores)) != predicate, np.arange(len(names)) != column
+    scores[elsewhere, column] = -np.inf
+    scores[predicate, others] = -np.inf
+    return scores
 
 
 def likeliest(scores: np.ndarray, allowed: np.ndarray, names: Sequence[str]) -> list[int]:
@@ -207,6 +227,10 @@ def _sentence(words: list[list[int]], predicate: int, special: Any, context: int
         places[at] = len(ids)
         ids += words[at] + mark
     return _Sentence([*ids, special.separator][:context], places)
+
+
+def _misplaced(row: Row) -> str:
+    return f"predicate: {row['predicate']} is no place in {len(row['tokens'])} tokens"
 
 
 def _by_position(row: Row, before: str | None, after: str | None) -> list[str]:

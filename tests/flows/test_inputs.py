@@ -32,9 +32,10 @@ def test_words_are_split_at_spaces_or_stand_in_a_list() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["Who?"], r"Who\?: this application has several inputs; write context=... question=..., or a JSON object"),
+        (["Who?"], r'Who\?: this application has several inputs, each an argument; write "context=..." "question=...", or a JSON object'),
+        (["context=He left. question=Who?"], "each an argument; write"),
         (["question=Who?"], "input 1: context is missing; this application needs context, question"),
-        (['{"question": '], "argument: not JSON"),
+        (['{"question": '], r'argument: {"question": is not JSON'),
         (['{"question": 1, "context": "x"}'], "input 1: question is 1, and should be text; change it"),
     ],
 )

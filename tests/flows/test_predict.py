@@ -51,7 +51,7 @@ def test_what_there_is_not_is_named_with_what_to_do(tmp_path: Path, monkeypatch:
         predict.predict(tmp_path, "sentiment", [])
     with pytest.raises(UserError, match="loudness: no such number; there is max_new_tokens, strategy"):
         predict.predict(tmp_path, "sentiment", ["x"], decoding={"loudness": 11})
-    with pytest.raises(UserError, match="sentiment@champion: no such model, there is none yet; `stemma run` registers models"):
+    with pytest.raises(UserError, match="sentiment@champion: none is registered yet; `stemma run` does that"):
         predict.predict(tmp_path, "sentiment", ["x"])
 
 

@@ -12,26 +12,17 @@ import pytest
 
 from model import applications
 from model.errors import UserError
-from tasks import register, tracking
+from tasks import records, register, tracking
+from tasks.content import hash_of
 
 REPOSITORY = Path(__file__).parents[2]
 Make = Callable[..., Path]
 
 
-def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/one").write_text("1")
-    first = register.hash_of(tmp_path / "a")
-    shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert register.hash_of(tmp_path / "b") == first
-    (tmp_path / "b/one").rename(tmp_path / "b/two")
-    assert register.hash_of(tmp_path / "b") != first
-
-
 def test_before_the_first_run_there_are_no_versions_and_no_database_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert register.versions(tmp_path) == []
-    with pytest.raises(UserError, match="sentiment@champion: no such model, there is none yet; `stemma run` registers models"):
+    assert records.versions(tmp_path) == []
+    with pytest.raises(UserError, match="sentiment@champion: none is registered yet; `stemma run` does that"):
         register.load(tmp_path, "sentiment")
     assert not (tmp_path / ".stemma").exists()
 
@@ -46,12 +37,12 @@ def test_a_checkpoint_is_registered_once_with_where_it_came_from(tracked: Path, 
     again = register.register(tracked, "sentiment", fine_tuned("sentiment"), judged("sentiment", 0.1), lineage)
     assert (again.version, again.aliases, again.created) == (1, ("champion",), False)
 
-    [version] = register.versions(tracked)
+    [version] = records.versions(tracked)
     assert (
         version.tags.items()
         >= {"stemma.data_version": "d41d", "stemma.run_commit": "c0ffee", "stemma.key.finetune.sentiment": "key1"}.items()
     )
-    assert version.tags["stemma.checkpoint"] == register.hash_of(fine_tuned("sentiment"))
+    assert version.tags["stemma.checkpoint"] == hash_of(fine_tuned("sentiment"))
     assert json.loads(version.tags["stemma.evidence"])["new"] == {"value": 0.5, "evaluation": "same rows"}
     assert version.to_json().keys() >= {"name", "version", "aliases", "metrics"}
 
@@ -67,7 +58,7 @@ def test_the_alias_moves_to_a_version_that_is_not_worse_and_stays_where_a_person
 ) -> None:
     for seed, value in ((1, 0.5), (2, 0.4), (3, 0.5)):
         register.register(tracked, "sentiment", fine_tuned("sentiment", seed), judged("sentiment", value), {})
-    assert {version.version: version.aliases for version in register.versions(tracked)} == {1: (), 2: ("challenger",), 3: ("champion",)}
+    assert {version.version: version.aliases for version in records.versions(tracked)} == {1: (), 2: ("challenger",), 3: ("champion",)}
     tracking.connect(tracked).set_registered_model_alias("sentiment", "champion", "1")
     again = register.register(tracked, "sentiment", fine_tuned("sentiment", 3), judged("sentiment", 0.5), {})
     assert (again.version, again.aliases) == (3, ())

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from model.applications import srl
+from model.errors import UserError
 from model.vocabulary import CLS, IGNORED, SEP
 
 ROW = {
@@ -50,6 +51,13 @@ def test_predicted_tags_are_valid_whatever_the_model_says(architecture: str, bas
     rows = [ROW, CHINESE, {"tokens": ["Run"], "predicate": 0}]
     for row, prediction in zip(rows, srl.predict(model, tokenizer, rows, 64, 2, None), strict=True):
         assert srl.refuse({**row, "tags": prediction["tags"]}) is None
+        assert [at for at, tag in enumerate(prediction["tags"]) if tag == "B-V"] == [row["predicate"]]
+
+
+def test_a_predicate_out_of_its_sentence_is_named(bases: Path, tokenizer) -> None:
+    model = srl.open_model(bases / "bert", srl.labels([ROW]), dropout=0.0)
+    with pytest.raises(UserError, match="predicate: 9 is no place in 2 tokens; count the tokens from 0"):
+        srl.predict(model, tokenizer, [{"tokens": ["She", "left"], "predicate": 9}], 64, 1, None)
 
 
 def test_the_path_is_the_best_of_all_valid_ones() -> None:
