@@ -12,7 +12,7 @@ from flows import run_commits
 from flows.git import commit_of, git
 from flows.run_commits import RunCommit
 from model.errors import UserError
-from tasks import lifecycles, register, tracking
+from tasks import lifecycles, records, tracking
 
 MODEL = re.compile(r"(?P<scheme>models:/)?(?P<name>[\w-]+)(/(?P<version>\d+)|@(?P<alias>[\w-]+))")
 HASH = re.compile(r"[0-9a-f]{6,}(\.dir)?")
@@ -59,7 +59,7 @@ def _models(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference
     asked = MODEL.fullmatch(text)
     if not asked:
         return
-    there = register.versions(root)
+    there = records.versions(root)
     for version in there:
         if version.name == asked["name"] and (str(version.version) == asked["version"] or asked["alias"] in version.aliases):
             commit = version.tags.get("stemma.run_commit", "none")
@@ -137,9 +137,9 @@ def _known(root: Path, known: list[RunCommit]) -> str:
     told = [f"data version {', '.join(data[:SHOWN])}"] if data else []
     told += [f"run {', '.join(run.commit[:10] for run in known[:SHOWN])}"] if known else []
     with suppress(tracking.TrackingError):
-        told.append(f"model {_versions(register.versions(root))}")
+        told.append(f"model {_versions(records.versions(root))}")
     return "; ".join(told) or "none yet: `stemma run` makes them"
 
 
-def _versions(there: list[register.Version]) -> str:
+def _versions(there: list[records.Version]) -> str:
     return ", ".join(f"{version.name}/{version.version}" for version in there[-SHOWN:]) or "none yet"
