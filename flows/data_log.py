@@ -8,7 +8,7 @@ from typing import Any
 from flows import data_parts, data_versions, workspace
 from flows.data_parts import Part
 from flows.git import git, texts
-from tasks.register import versions as registered
+from tasks.records import versions as registered
 
 SEPARATOR = "\x1f"
 RUN_COMMITS = "--remotes=stemma"  # a version may have been in a run and never in a commit of the user's
