@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from flows import checkouts, graph, needed, workspace
 from flows.git import commit_of, git
 from model.errors import UserError
-from tasks.register import versions as registered
+from tasks.records import versions as registered
 
 HASH = re.compile(r"stemma\.hash\..+")
 OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
