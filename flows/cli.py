@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import cli_ingest, environment
+from flows import cli_ingest, cli_proof, environment
+from flows.printing import Json, console, print_json
 from model.errors import UserError
 from model.params import Decoding
 
@@ -25,17 +26,13 @@ app = typer.Typer(
 )
 data = typer.Typer(help="Data versions.", no_args_is_help=True)
 app.add_typer(data, name="data")
-app.command()(cli_ingest.ingest)
+for verb in (cli_ingest.ingest, cli_proof.lineage, cli_proof.verify):
+    app.command()(verb)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Set = Annotated[
     list[str] | None, typer.Option("-S", "--set", metavar="KEY=VALUE", help="A number of params.yaml, such as finetune.qa.max_steps=50.")
 ]
 Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base or gpu.")]
-
-console = Console()
-if not console.is_terminal:
-    console = Console(width=160)  # a table in a log is to be read too
 
 
 def main(root: Path) -> None:
@@ -63,7 +60,7 @@ def plan(context: typer.Context, assignments: Set = None, profile: Profile = Non
     root: Path = context.obj
     stages = planned(root, settings.preview(root, assignments, profile))
     if as_json:
-        return _json({"stages": [stage.to_json() for stage in stages]})
+        return print_json({"stages": [stage.to_json() for stage in stages]})
     table = Table("stage", "state", "why", "expected seconds")
     for stage in stages:
         seconds = "" if stage.seconds is None or stage.state == "fresh" else f"{stage.seconds:.0f}"
@@ -100,7 +97,7 @@ def run(
     settings.write(root, assignments, profile)
     result = running.run(root, only=only, force=force or [])
     if as_json:
-        _json(result.to_json())
+        print_json(result.to_json())
     else:
         _show_outcomes(result.stages)
         _show_models(result.models)
@@ -144,7 +141,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
     from flows import services
 
     found = services.status(context.obj)
-    return _json(found) if as_json else _show_status(found)
+    return print_json(found) if as_json else _show_status(found)
 
 
 @app.command()
@@ -174,7 +171,7 @@ def data_log(context: typer.Context, as_json: Json = False) -> None:
 
     found = log.data_log(context.obj)
     if as_json:
-        return _json([version.to_json() for version in found])
+        return print_json([version.to_json() for version in found])
     table = Table("data version", "date", "commit", "rows and size", "used by", "message")
     for version in found:
         sizes = version.folders().items()
@@ -200,7 +197,7 @@ def data_diff(
 
     found = diffs.data_diff(context.obj, before, after, samples)
     if as_json:
-        return _json(found.to_json())
+        return print_json(found.to_json())
     table = Table("part", "rows", "added", "removed", "changed", "bytes", "characters", "languages, labels")
     for row in found.table():
         table.add_row(*row)
@@ -255,7 +252,7 @@ def models(context: typer.Context, as_json: Json = False) -> None:
     from flows import predict as predictions
 
     found = predictions.models(context.obj)
-    return _json(found) if as_json else _show_models(found)
+    return print_json(found) if as_json else _show_models(found)
 
 
 Strategy = Annotated[str | None, typer.Option(help="greedy, beam, temperature, top-k, top-p or min-p.")]
@@ -339,10 +336,6 @@ def _given(arguments: dict[str, Any], kind: type) -> dict[str, Any]:
     """The options that were given, of those that are fields of `kind`."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in arguments.items() if name in names and value is not None}
-
-
-def _json(document: Any) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def _coloured(word: str) -> str:

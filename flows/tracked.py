@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import graph, recorded, workspace
+from flows import ancestry, graph, recorded, workspace
 from flows.graph import Shape
 from flows.stages import StageResult
 from tasks import params, records, tracking
@@ -103,8 +103,9 @@ class Tracked:
             return known
         from tasks import register
 
-        lineage = self.origin()
-        for name in sorted(graph.upstream(self.shapes, [f"evaluate@{application}"])):
+        stages = sorted(graph.upstream(self.shapes, [f"evaluate@{application}"]))
+        lineage = self.origin() | ancestry.facts(self.root, stages)
+        for name in stages:
             lineage |= {f"key.{name}": results[name].key or "none", f"hash.{name}": results[name].outs[self.shapes[name].out]}
             if self.shapes[name].params:
                 lineage[f"params.{name}"] = json.dumps(self.section(name), sort_keys=True)

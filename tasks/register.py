@@ -83,6 +83,23 @@ def load(root: Path, name: str, alias_or_version: str = "champion") -> "PyFuncMo
     return _load(tracking.connect(root), root, name, found.version)
 
 
+def handed_out(root: Path, name: str, version: int, folder: Path) -> tuple[Path, Path] | None:
+    """What MLflow hands out for a version, copied below `folder`: its checkpoint and its code; None where the artifact store lost it.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    from mlflow import artifacts
+
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        place = client.get_model_version_download_uri(name, str(version))
+        if not artifacts.list_artifacts(artifact_uri=f"{place}/artifacts/{name}", tracking_uri=tracking.uri(root)):
+            return None
+        copy = Path(artifacts.download_artifacts(artifact_uri=place, dst_path=str(folder), tracking_uri=tracking.uri(root)))
+    return copy / "artifacts" / name, copy / "code"
+
+
 # --- one new version ----------------------------------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from model.errors import UserError
-from tasks import shown
+from tasks import machine, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -184,6 +184,7 @@ class StageRun:
                         client.set_tag(run.info.run_id, "mlflow.parentRunId", parent_run_id)
                 else:
                     run = _create(client, root, where, stage, key, parent_run_id, params)
+                client.set_tag(run.info.run_id, "stemma.machine", json.dumps(machine.facts(), sort_keys=True))
                 logged = _logged(client, run.info.run_id, run.data.metrics)
                 return cls(root, client, run.info.run_id, {name: max(steps) for name, steps in logged.items()})
         except TrackingError as error:

@@ -1,5 +1,6 @@
 """A project of shell stages: whatever holds for it holds for any graph, since nothing in flows/ knows a stage by name."""
 
+import json
 import os
 import queue
 import shutil
@@ -9,13 +10,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows import environment, walk
+from flows import ancestry, environment, walk, workspace
 from flows.display import Display
 from flows.walk import LifecycleResult, Walk
 from model.errors import UserError
+from tasks.records import Version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DVC_YAML = """
@@ -93,7 +96,7 @@ def shipped(project: Path) -> Path:
 def commit(root: Path, message: str) -> str:
     """All that git does not ignore, as a commit; its name."""
     person = ["git", "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
-    for command in (["git", "add", "-A"], [*person, "commit", "-qm", message]):
+    for command in (["git", "add", "-A"], [*person, "commit", "--allow-empty", "-qm", message]):
         subprocess.run(command, cwd=root, check=True)
     return subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -153,3 +156,33 @@ def drive(root: Path, only: str | None = None, force: tuple[str, ...] = ()) -> L
 def _do(steps: Walk, name: str) -> None:
     with suppress(UserError):
         steps.do(name)
+
+
+@pytest.fixture
+def registered(finished: Path) -> Callable[..., Version]:
+    """`registered(tags, sources)`: a version as the registry has it that came out of the project's stages."""
+
+    def make(more: dict[str, str] | None = None, sources: dict[str, Any] | None = None) -> Version:
+        lineage = ancestry.facts(finished, ["seed", "part@a", "part@b", "whole"])
+        lineage["sources"] = json.dumps(SOURCES if sources is None else sources)
+        keys = {f"stemma.key.{stage.replace('@', '.')}": "k" for stage in json.loads(lineage["lock"])}
+        tags = (
+            keys
+            | {f"stemma.{name}": value for name, value in lineage.items()}
+            | {
+                "stemma.checkpoint": "c0ffee" * 8,
+                "stemma.evaluation": "e7a1" * 16,
+                "stemma.data_version": workspace.data_version(finished) or "none",
+                "stemma.run_commit": "0" * 40,
+                "stemma.code": "stemma_model_abc",
+            }
+        )
+        return Version("sentiment", 1, ("champion",), {"accuracy": 0.75}, "2026-01-31T12:00:00+00:00", tags | (more or {}))
+
+    return make
+
+
+SOURCES = {
+    "vader": {"target": "sentiment", "license": "MIT", "sha256": "5d7c" * 16, "origin": "vader 3", "files": [], "synthetic": False},
+    "grammar": {"target": "srl", "license": "Apache-2.0", "sha256": None, "origin": None, "files": [], "synthetic": True},
+}
