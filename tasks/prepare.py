@@ -1,141 +1,158 @@
-"""A data version in; clean, distinct documents and examples out, with nothing in them that a test split holds."""
+"""A data version in; clean, distinct documents and examples, with nothing in them that a test split holds, and a report of it out."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
 from model.errors import UserError
 from model.params import STRICT, Positive, Share
-from tasks import cleaning, tables
+from tasks import cleaning, documents, personal, quality_report, tables
+from tasks.boilerplate import Boilerplate
+from tasks.contamination import HeldOut, Listing, Overlap, texts_of
+from tasks.duplicates import Distinct
 from tasks.examples import canonical
+from tasks.languages import Languages
+from tasks.near_duplicates import NearDuplicates
+from tasks.personal import Personal
+from tasks.quality import Quality
 from tasks.session import Session
-from tasks.splits import split_of
+from tasks.splits import SPLITS
+from tasks.steps import Removed, Row, Step, through
 
-if TYPE_CHECKING:
-    from tasks.overlap import Passages
 
-Row = dict[str, Any]
+@dataclass(frozen=True, kw_only=True)
+class Switch:
+    """A step that has no numbers."""
 
-SAMPLES = 5  # of what a step removes, in the report
-SAMPLE_CHARACTERS = 200
+    __pydantic_config__ = STRICT
+
+    enabled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """Section `prepare.length` of params.yaml."""
+
+    __pydantic_config__ = STRICT
+
+    enabled: bool
+    min_characters: Annotated[int, Ge(1)]  # shorter documents of the corpus are dropped
+    max_characters: Positive  # longer ones are cut
 
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """Section `prepare` of params.yaml."""
+    """Section `prepare` of params.yaml: a key for each step, in the order of the steps."""
 
     __pydantic_config__ = STRICT
 
-    min_characters: Annotated[int, Ge(1)]  # shorter documents of the corpus are dropped
-    max_characters: Positive  # longer ones are cut
+    unicode: Switch
+    length: Length
+    boilerplate: Boilerplate
+    language: Languages
+    quality: Quality
+    personal: Personal
+    duplicates: Switch
+    test_splits: Overlap
+    near_duplicates: NearDuplicates
     validation_share: Share  # of the corpus, by the hash of the document
     num_threads: Positive
 
 
-class Step:
-    """One thing done to every row; counts what it removes, and keeps samples of that."""
-
-    def __init__(self, name: str, apply: Callable[[Row], Row | str]) -> None:
-        """`apply` gives the row to go on with, or the text that shows why it goes."""
-        self.name = name
-        self.apply = apply
-        self.taken = self.removed = 0
-        self.samples: list[str] = []
-
-    def __call__(self, row: Row) -> Row | None:
-        self.taken += 1
-        after = self.apply(row)
-        if not isinstance(after, str):
-            return after
-        self.removed += 1
-        if len(self.samples) < SAMPLES:
-            self.samples.append(after[:SAMPLE_CHARACTERS])
-        return None
-
-    def to_json(self) -> dict[str, Any]:
-        return {"step": self.name, "in": self.taken, "out": self.taken - self.removed, "removed": self.removed, "samples": self.samples}
-
-
 def run(data: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
-    """Read `data/corpus` and each application's splits; write the same below `out`, prepared, and `out/report.json`.
+    """Read `data/corpus` and each application's splits; write the same below `out`, prepared.
 
-    A document that shares a passage with any test split goes as a whole (readers cut long texts to a few thousand characters), and so does
-    an example for training or validation. Test splits are only normalized and freed of repetitions.
+    `report.json` and `report.html` say what each step did, `contamination.parquet` lists what test splits hold. A document that shares
+    a passage with any test split goes as a whole (readers cut long texts to a few thousand characters), and so does an example for
+    training or validation. Test splits are only normalized, freed of personal data and of repetitions.
     """
     import pyarrow as pa
-
-    from tasks.overlap import Passages, texts_of
 
     pa.set_cpu_count(params.num_threads)
     names = sorted(file.parent.name for file in data.glob("*/test.parquet"))
     shutil.rmtree(out, ignore_errors=True)
-    tests = (row for name in names for row in tables.rows(data / name / "test.parquet"))
-    passages = Passages(texts_of(clean) for row in tests if (clean := cleaning.normalize_row(row)))
-    session.progress(1, len(names) + 2)
-
-    report: dict[str, Any] = {}
-    report["corpus"], numbers = _corpus(data, out / "corpus", params, passages)
-    for done, name in enumerate(names, 2):
-        session.progress(done, len(names) + 2)
-        report[name], rows = _application(data, out, name, passages)
-        numbers |= {f"{name}_{split}": count for split, count in rows.items()}
+    out.mkdir(parents=True)
+    held_out = HeldOut(_tests(data, names, params), params.test_splits)
+    with Listing(out / "contamination.parquet") as listing:
+        corpus, numbers = documents.prepare(data, out / "corpus", params, held_out, listing, session.progress)
+        report: dict[str, Any] = {"corpus": corpus, "applications": {}}
+        for name in names:
+            report["applications"][name], rows = _application(data, out, name, params, held_out, listing)
+            numbers |= {f"{name}_{split}": count for split, count in rows.items()}
     _checkpoints(data / "pretrained", out / "pretrained")
     _write_json(out / "report.json", report)
+    (out / "report.html").write_text(quality_report.page(report), encoding="utf-8")
     return numbers
 
 
-def _corpus(data: Path, out: Path, params: Params, passages: "Passages") -> tuple[list[dict[str, Any]], dict[str, float]]:
-    import pyarrow as pa
-
-    def measure(row: Row) -> Row | str:
-        return row | {"text": row["text"][: params.max_characters]} if len(row["text"]) >= params.min_characters else row["text"]
-
-    steps = [
-        Step("unicode", lambda row: row | {"text": cleaning.normalize(row["text"])}),
-        Step("length", measure),
-        Step("duplicates", _distinct(lambda row: row["text"])),
-        Step("test splits", lambda row: passages.find([row["text"]]) or row),
-    ]
-    schema = pa.schema([(column, pa.string()) for column in ("text", "source", "lang")])
-    characters = 0
-    with tables.Writer(out / "train.parquet", schema) as train, tables.Writer(out / "validation.parquet", schema) as validation:
-        for file in sorted((data / "corpus").glob("*.parquet")):
-            for row in _through(steps, tables.rows(file, ["text", "source", "lang"])):
-                row["lang"] = row["lang"] or cleaning.language(row["text"])
-                characters += len(row["text"])
-                (validation if split_of(row["text"], params.validation_share, 0.0) == "validation" else train).add(row)
-    for split, writer in (("train", train), ("validation", validation)):
-        if not writer.num_rows:
-            raise UserError(
-                f"data/corpus: no document for {split} is left of {steps[0].taken}; ingest more, or change prepare in params.yaml"
-            )
-    numbers: dict[str, float] = {"corpus_train": train.num_rows, "corpus_validation": validation.num_rows, "corpus_characters": characters}
-    removed = {f"corpus_removed_{step.name.replace(' ', '_')}": step.removed for step in steps[1:]}
-    return [step.to_json() for step in steps], numbers | removed
+def _tests(data: Path, names: Sequence[str], params: Params) -> Iterator[tuple[str, list[list[str]]]]:
+    """The texts of all test splits, cleaned as what they are compared with."""
+    for name in names:
+        for rows in tables.portions(data / name / "test.parquet"):
+            yield name, [texts_of(row) for row in through(_cleaning(params), rows)]
 
 
-def _application(data: Path, out: Path, name: str, passages: "Passages") -> tuple[dict[str, list[dict[str, Any]]], dict[str, int]]:
-    from tasks.overlap import texts_of
-
-    distinct = _distinct(canonical)
-    report, counts = {}, {}
-    for split in ("test", "validation", "train"):  # of a repetition, the one for testing stays
+def _application(
+    data: Path, out: Path, name: str, params: Params, held_out: HeldOut, listing: Listing
+) -> tuple[dict[str, Any], dict[str, int]]:
+    distinct = Distinct()
+    report: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    for split in reversed(SPLITS):  # of a repetition, the one for testing stays
         file = data / name / f"{split}.parquet"
-        steps = [Step("unicode", lambda row: cleaning.normalize_row(row) or str(row)), Step("duplicates", distinct)]
-        if split != "test":
-            steps.append(Step("test splits", lambda row: passages.find(texts_of(row)) or row))
-        counts[split] = tables.write(out / name / file.name, _through(steps, tables.rows(file)), tables.schema(file))
+        steps = _cleaning(params)
+        if params.duplicates.enabled:
+            steps.append(Step("duplicates", partial(_once, distinct=distinct), canonical))
+        if params.test_splits.enabled and split != "test":
+            part = f"{name}/{split}"
+            steps.append(Step("test_splits", partial(_free, held_out=held_out, listing=listing, part=part), canonical))
+        rows = (row for portion in tables.portions(file) for row in through(steps, portion))
+        counts[split] = tables.write(out / name / file.name, rows, tables.schema(file))
         if not counts[split]:
             raise UserError(f"{file}: none of its {steps[0].taken} rows is left for {split}; ingest more for {name}")
         report[split] = [step.to_json() for step in steps]
     _write_json(out / name / "sources.json", _sources(data, name))
     return report, counts
+
+
+def _cleaning(params: Params) -> list[Step]:
+    """The steps that an example of any split goes through."""
+
+    def normal(rows: Sequence[Row], found: Counter[str]) -> Iterator[Row | Removed]:
+        for row in rows:
+            yield cleaning.clean_row(row, cleaning.normalize) or Removed("an answer is no longer in its context", canonical(row))
+
+    def masked(rows: Sequence[Row], found: Counter[str]) -> Iterator[Row | Removed]:
+        def mask(text: str) -> str:
+            clean, kinds = personal.mask(text, params.personal.kinds)
+            found.update(kinds)
+            return clean
+
+        for row in rows:
+            yield cleaning.clean_row(row, mask) or Removed("an answer is in personal data", canonical(row))
+
+    chosen = [(params.unicode.enabled, "unicode", normal), (params.personal.enabled, "personal", masked)]
+    return [Step(name, apply, canonical) for enabled, name, apply in chosen if enabled]
+
+
+def _once(rows: Sequence[Row], found: Counter[str], distinct: Distinct) -> Iterator[Row | Removed]:
+    for row in rows:
+        key = canonical(row)
+        yield row if distinct.is_new(key) else Removed("came before", key)
+
+
+def _free(rows: Sequence[Row], found: Counter[str], held_out: HeldOut, listing: Listing, part: str) -> Iterator[Row | Removed]:
+    for row, match in zip(rows, held_out.find([texts_of(row) for row in rows]), strict=True):
+        if match:
+            listing.add(part, None, canonical(row), match)
+        yield Removed(f"in the test split of {match.application}", match.passage) if match else row
 
 
 def _checkpoints(data: Path, out: Path) -> None:
@@ -144,30 +161,6 @@ def _checkpoints(data: Path, out: Path) -> None:
         shutil.copytree(data, out)
     out.mkdir(exist_ok=True)
     _write_json(out / "checkpoints.json", sorted(folder.name for folder in out.iterdir() if folder.is_dir()))
-
-
-def _through(steps: list[Step], rows: Iterable[Row]) -> Iterator[Row]:
-    for row in rows:
-        kept: Row | None = row
-        for step in steps:
-            if kept is not None:
-                kept = step(kept)
-        if kept is not None:
-            yield kept
-
-
-def _distinct(key: Callable[[Row], str]) -> Callable[[Row], Row | str]:
-    """Lets a row through the first time; remembers 16 bytes of each."""
-    seen: set[bytes] = set()
-
-    def apply(row: Row) -> Row | str:
-        digest = hashlib.blake2b(key(row).encode(), digest_size=16).digest()
-        if digest in seen:
-            return key(row)
-        seen.add(digest)
-        return row
-
-    return apply
 
 
 def _sources(data: Path, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 4096  # in a row group and in a batch
+PORTION = 2**19  # characters
 
 Row = dict[str, Any]
 
@@ -97,6 +98,19 @@ def rows(file: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
     """The rows of `file`, one at a time."""
     for batch in batches(file, columns):
         yield from batch
+
+
+def portions(file: Path, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
+    """The rows of `file` in its order, about as much text at a time as is quick to work on."""
+    size, held = 0, []
+    for row in rows(file, columns):
+        held.append(row)
+        size += sum(len(value) for value in row.values() if isinstance(value, str))
+        if size >= PORTION or len(held) == ROWS:
+            yield held
+            size, held = 0, []
+    if held:
+        yield held
 
 
 def _open(file: Path) -> Any:

@@ -1,19 +1,32 @@
 """Prepare: what it removes, what it keeps, and that nothing of a test split stays."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from model import applications
 from model.errors import UserError
-from tasks import cleaning, columns, prepare, tables
-from tasks.overlap import Passages, texts_of
+from tasks import cleaning, columns, params, prepare, tables
 from tasks.session import Session
 
-PARAMS = prepare.Params(min_characters=10, max_characters=2000, validation_share=0.3, num_threads=1)
+STEPS = ["unicode", "length", "boilerplate", "language", "quality", "personal", "duplicates", "test_splits", "near_duplicates"]
+
+
+def numbers_of(**changes):
+    """The numbers of params.yaml, small ones for a small corpus, with `changes`."""
+    section = params.section(params.read(Path(__file__).parents[2] / "params.yaml"), "prepare")
+    section["length"] |= {"min_characters": 10, "max_characters": 2000}
+    return params.build(prepare.Params, section | {"validation_share": 0.3} | changes, "prepare")
+
+
+PARAMS = numbers_of()
 
 HELD_OUT = "The council voted on Monday to close the old northern bridge for two years of repairs, said the mayor."
 HELD_OUT_ZH = "大桥于一九三二年建成通车至今承载着两条铁路轨道和四条行车道路每天有数万人经过"
+
+
+WORDS = ["the harbour", "old bridges", "the mayor", "green boats", "winter", "a letter", "her brother"]
 
 
 def session(folder):
@@ -27,12 +40,15 @@ def put(folder, target, rows, schema, split=None):
 @pytest.fixture
 def data(tmp_path):
     folder = tmp_path / "data"
-    texts = [f"Document number {number} speaks of its own matter, {number * 7} times over." for number in range(40)]
+    texts = [
+        f"Document number {number} speaks of {WORDS[number % 7]} and {WORDS[number // 7]}, {number} times over." for number in range(40)
+    ]
     texts += ["short", "  Cafe\u0301\tau\r\nlait\u200b is\x07 served \n\n\n\n here. ", texts[0]]
     texts += [
         f"Before. {HELD_OUT.upper().replace(' ', '  ')} After.",
         f"前文，{HELD_OUT_ZH[:20]}。{HELD_OUT_ZH[20:]}",
         "中文的文章没有语言标记。",
+        "Write to ada@example.org or call 13812345678, she said with a smile.",
     ]
     put(folder, "corpus", [{"text": text, "source": "notes", "license": "MIT", "lang": None} for text in texts], columns.corpus())
     schema = applications.load("summarization").SCHEMA
@@ -60,18 +76,53 @@ def test_documents_are_clean_distinct_long_enough_and_free_of_test_passages(data
     numbers = prepare.run(data, tmp_path / "out", params=PARAMS, session=session(tmp_path))
     rows = texts(tmp_path / "out", "corpus/train.parquet", "corpus/validation.parquet")
     found = {row["text"]: row["lang"] for row in rows}
-    assert len(rows) == len(found) == 42
-    assert found["Café au\nlait is served\n\nhere."] == "en"
+    assert len(rows) == len(found) == 43
+    assert "Café au\nlait is served\n\nhere." in found
     assert found["中文的文章没有语言标记。"] == "zh"
     assert not [text for text in found if "council" in text.lower() or "大桥" in text]
-    assert {key: numbers[f"corpus_removed_{key}"] for key in ("length", "duplicates", "test_splits")} == {
+    assert "Write to [EMAIL] or call [PHONE], she said with a smile." in found
+    assert {step: numbers[f"corpus_removed_{step}"] for step in STEPS if numbers[f"corpus_removed_{step}"]} == {
         "length": 1,
         "duplicates": 1,
         "test_splits": 2,
     }
-    report = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
-    assert report["corpus"][-1] | {"samples": None} == {"step": "test splits", "in": 44, "out": 42, "removed": 2, "samples": None}
-    assert report["corpus"][-1]["samples"][0] == "the council voted on monday to close the old northern bridge for two"
+
+
+def test_the_report_shows_each_step_with_counts_and_samples_and_no_personal_data(data, tmp_path):
+    prepare.run(data, tmp_path / "out", params=PARAMS, session=session(tmp_path))
+    text = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    steps = {step["step"]: step for step in json.loads(text)["corpus"]["steps"]}
+    assert list(steps) == STEPS
+    assert steps["length"]["samples"] == [{"why": "too short", "text": "short"}]
+    assert steps["unicode"]["changed"] == 2
+    assert steps["personal"]["found"] == {"email": 1, "phone": 1}
+    assert (steps["test_splits"]["in"], steps["test_splits"]["out"]) == (45, 43)
+    assert steps["test_splits"]["samples"][0]["text"].split() == HELD_OUT.lower().split()[:13]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "ada@example.org" not in text + page
+    assert "138" not in text + page
+
+
+def test_what_was_removed_for_a_test_split_is_listed_with_the_text_it_shares(data, tmp_path):
+    prepare.run(data, tmp_path / "out", params=PARAMS, session=session(tmp_path))
+    rows = texts(tmp_path / "out", "contamination.parquet")
+    assert [(row["part"], row["test_split_of"]) for row in rows] == [
+        ("corpus", "summarization"),
+        ("corpus", "sentiment"),
+        ("sentiment/validation", "sentiment"),
+        ("sentiment/train", "sentiment"),
+        ("summarization/validation", "summarization"),
+        ("summarization/train", "summarization"),
+    ]
+    assert rows[1]["passage"].replace("。", "") == HELD_OUT_ZH[:20]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_can_be_switched_off(data, tmp_path, step):
+    section = params.section(params.read(Path(__file__).parents[2] / "params.yaml"), "prepare")
+    without = numbers_of(**{step: section[step] | {"enabled": False}})
+    numbers = prepare.run(data, tmp_path / "out", params=without, session=session(tmp_path))
+    assert {name.removeprefix("corpus_removed_") for name in numbers if name.startswith("corpus_removed_")} == {*STEPS} - {step}
 
 
 def test_examples_for_training_lose_what_a_test_split_of_any_application_holds(data, tmp_path):
@@ -120,34 +171,13 @@ def test_a_corpus_without_documents_is_one_line(data, tmp_path):
         prepare.run(data, tmp_path / "out", params=PARAMS, session=session(tmp_path))
 
 
-def test_normalizing_moves_the_places_of_answers_with_the_text():
+def test_cleaning_moves_the_places_of_answers_with_the_text():
     row = {"context": " A\u0301 b\t\tc  Ada  Lovelace. ", "question": "Who?", "answers": [{"text": "Ada  Lovelace", "start": 10}]}
     assert row["context"][10:].startswith("Ada")
-    clean = cleaning.normalize_row(row)
+    clean = cleaning.clean_row(row, cleaning.normalize)
     assert clean["answers"] == [{"text": "Ada Lovelace", "start": clean["context"].index("Ada")}]
 
 
 @pytest.mark.parametrize("text", ["a \n\n\n b", "e\u0301\u200b ", "\ufeffx\x00\x85y", "a\r\n\r\nb \u3000 c"])
 def test_normalizing_twice_changes_nothing(text):
     assert cleaning.normalize(cleaning.normalize(text)) == cleaning.normalize(text)
-
-
-def test_a_passage_is_thirteen_words_or_twenty_characters_whatever_the_case_and_punctuation():
-    words = [f"word{number}" for number in range(20)]
-    passages = Passages([[" ".join(words)], [HELD_OUT_ZH]])
-    assert passages.find(["x " + ", ".join(words[3:16]).upper()]) == " ".join(words[3:16])
-    assert passages.find([" ".join(words[3:15])]) is None
-    assert passages.find([f"一{HELD_OUT_ZH[5:25]}二"]) == HELD_OUT_ZH[5:25]
-    assert passages.find([HELD_OUT_ZH[5:24]]) is None
-
-
-def test_a_short_text_counts_only_as_a_whole_and_only_the_main_one():
-    passages = Passages([["Wow!", "positive"]])
-    assert passages.find(["WOW", "x"]) == "WOW"
-    assert passages.find(["Wow, positive"]) is None
-    assert passages.find(["other", "Wow!"]) is None
-
-
-def test_tags_are_no_text():
-    assert texts_of({"tokens": ["A", "b"], "predicate": 1, "tags": ["O"] * 20}) == ["A b"]
-    assert texts_of({"context": "c", "question": "q", "answers": []}) == ["c", "q"]
