@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.prepare import Params
 
 COLUMNS = ("text", "source", "lang")
+SHOWN = 100  # near-duplicates that are sampled beside what they repeat
 
 Rows = Sequence[Row]
 After = Iterator[Row | Removed]
@@ -72,11 +73,15 @@ def prepare(
     for split, table in (("train", train), ("validation", validation)):
         if not table.num_rows:
             raise UserError(f"data/corpus: no document for {split} is left of {total // 2}; ingest more, or change prepare in params.yaml")
+    similar = Counter(repetition.of for repetition in repetitions)
     report: dict[str, Any] = {
         "steps": [step.to_json() for step in steps],
         "in": taken.to_json(),
         "out": left.to_json(),
-        "groups": {"duplicates": work.distinct.sizes(), "near_duplicates": Counter(Counter(one.of for one in repetitions).values())},
+        "groups": {
+            "duplicates": work.distinct.sizes(),
+            "near_duplicates": Counter(1 + times for times in Counter(one.of for one in repetitions).values()),
+        },
     }
     numbers: dict[str, float] = {
         "corpus_train": train.num_rows,
@@ -157,18 +162,23 @@ class _Work:
 
 def _last(repetitions: Sequence[Repetition]) -> Step:
     """The step that removes near-duplicates, of documents in the order of their signatures."""
-    known = {each.document: each.similarity for each in repetitions}
-    number = count()
+    known = {each.document: each for each in repetitions}
+    shown = dict.fromkeys((each.of for each in repetitions[:SHOWN]), "")
+    numbers = count()
 
     def apply(rows: Rows, found: Counter[str]) -> After:
-        for row in rows:
-            similarity = known.get(next(number))
-            yield row if similarity is None else Removed(_tenth(similarity), row["text"])
+        for row, number in zip(rows, numbers, strict=False):
+            if number in shown:
+                shown[number] = row["text"]
+            if repeated := known.get(number):
+                yield Removed(_step_of(repeated.similarity), row["text"], shown.get(repeated.of))
+            else:
+                yield row
 
     return Step("near_duplicates", apply, lambda row: row["text"])
 
 
-def _tenth(similarity: float) -> str:
+def _step_of(similarity: float) -> str:
     low = min(int(similarity * 20), 19) / 20
     return f"similarity {low:.2f} to {low + 0.05:.2f}"
 

@@ -9,7 +9,7 @@ from tasks import personal
 
 Row = dict[str, Any]
 
-SAMPLES = 4  # of each reason, in the report
+SAMPLES = 3  # of each reason, in the report
 SAMPLE_CHARACTERS = 160
 
 
@@ -19,6 +19,7 @@ class Removed:
 
     why: str
     text: str
+    beside: str | None = None  # what it repeats
 
 
 Apply = Callable[[Sequence[Row], Counter[str]], Iterable[Row | Removed]]
@@ -44,7 +45,8 @@ class Step:
             if isinstance(after, Removed):
                 self.removed[after.why] += 1
                 if self.removed[after.why] <= SAMPLES:
-                    self.samples.append({"why": after.why, "text": _safe(after.text)[:SAMPLE_CHARACTERS]})
+                    beside = {"beside": _safe(after.beside)[:SAMPLE_CHARACTERS]} if after.beside else {}
+                    self.samples.append({"why": after.why, "text": _safe(after.text)[:SAMPLE_CHARACTERS]} | beside)
             else:
                 self._compare(self._shown(before), self._shown(after))
                 left.append(after)
