@@ -78,10 +78,7 @@ def prepare(
         "steps": [step.to_json() for step in steps],
         "in": taken.to_json(),
         "out": left.to_json(),
-        "groups": {
-            "duplicates": work.distinct.sizes(),
-            "near_duplicates": Counter(1 + times for times in Counter(one.of for one in repetitions).values()),
-        },
+        "groups": {"duplicates": work.distinct.sizes(), "near_duplicates": Counter(1 + times for times in similar.values())},
     }
     numbers: dict[str, float] = {
         "corpus_train": train.num_rows,

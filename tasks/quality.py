@@ -96,7 +96,7 @@ def _repeated(parts: list[str], max_share: float, max_character_share: float) ->
 
 
 def _of_ngrams(words: Units, limits: Quality) -> list[str | None]:
-    """Which n-gram takes too great a part of each text, or how much is in n-grams that come again."""
+    """Whether one n-gram takes too great a part of each text, or n-grams that come again do."""
     widths = np.concatenate([[0], np.cumsum(words.ends - words.starts)])  # characters before each word
     totals = np.diff(widths[words.bounds])
     found: list[str | None] = [None] * len(totals)
@@ -105,7 +105,7 @@ def _of_ngrams(words: Units, limits: Quality) -> list[str | None]:
         shares = np.zeros(len(totals))
         characters = np.where(counts > 1, counts * (widths[begins[firsts] + size] - widths[begins[firsts]]), 0)
         np.maximum.at(shares, words.owners[begins[firsts]], characters)
-        _note(found, shares > limit * totals, f"one {size}-gram again and again")
+        _note(found, shares > limit * totals, "one phrase again and again")
     for size, limit in enumerate(limits.max_repeated_ngrams, 2 + len(limits.max_top_ngrams)):
         begins, counts, _ = _groups(words, size)
         again = begins[np.repeat(counts > 1, counts)]
@@ -114,7 +114,7 @@ def _of_ngrams(words: Units, limits: Quality) -> list[str | None]:
         np.add.at(covered, again + size, -1)
         inside = np.concatenate([[0], np.cumsum(np.diff(widths) * (np.cumsum(covered[:-1]) > 0))])
         shares = np.diff(inside[words.bounds])
-        _note(found, shares > limit * totals, f"repeated {size}-grams")
+        _note(found, shares > limit * totals, "repeated phrases")
         if np.all(shares <= min(limits.max_repeated_ngrams) * totals):  # what longer ones repeat, these do
             break
     return found

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from tasks import charts
+from tasks.splits import SPLITS
 
 ABOUT = {
     "unicode": "NFC, one kind of space and of line end, no control characters",
@@ -95,9 +96,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _pictures(corpus: Json) -> str:
     before, after, groups = corpus["in"], corpus["out"], corpus["groups"]
-    lengths = charts.paired(
-        *({f"<{_short(top)}": part["lengths"].get(str(top), 0) for top in _tops(before, after)} for part in (before, after))
-    )
+    tops = _tops(before, after)
+    lengths = charts.paired(*({f"<{_short(top)}": part["lengths"].get(str(top), 0) for top in tops} for part in (before, after)))
     pictures = [("Length of a document, characters", charts.columns(*lengths))]
     for name, title in (("sources", "Sources, characters"), ("languages", "Languages, characters")):
         pictures.append((title, charts.bars(*charts.paired(*(_characters(part[name]) for part in (before, after))))))
@@ -145,7 +145,7 @@ def _sample(sample: Mapping[str, str]) -> str:
 def _applications(applications: Mapping[str, Mapping[str, list[Json]]]) -> str:
     rows = []
     for name, splits in applications.items():
-        for split, steps in reversed(splits.items()):
+        for split, steps in ((split, splits[split]) for split in SPLITS):
             removed = {_name(step): step["removed"] for step in steps if step["removed"]}
             masked = {f"{kind} masked": count for step in steps if step["step"] == "personal" for kind, count in step["found"].items()}
             before, after = (steps[0]["in"], steps[-1]["out"]) if steps else (0, 0)
@@ -155,9 +155,11 @@ def _applications(applications: Mapping[str, Mapping[str, list[Json]]]) -> str:
 
 
 STYLE = """
-:root { --ink: #1d2a33; --soft: #5d6d78; --line: #e1e6ea; --paper: #fff; --tint: #f5f7f9; --old: #cfd9e0; --new: #1f5a8c; --lost: #c2553d }
+:root { --ink: #1d2a33; --soft: #5d6d78; --line: #e1e6ea; --paper: #fff; --tint: #f5f7f9;
+  --old: #cfd9e0; --new: #1f5a8c; --lost: #c2553d }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e4eaee; --soft: #94a3ad; --line: #2c3840; --paper: #12181c; --tint: #1a2329; --old: #3a4852; --new: #6aa9dd; --lost: #e0806a }
+  :root { --ink: #e4eaee; --soft: #94a3ad; --line: #2c3840; --paper: #12181c; --tint: #1a2329;
+    --old: #3a4852; --new: #6aa9dd; --lost: #e0806a }
 }
 body { margin: 0 auto; max-width: 1040px; padding: 36px 28px 60px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 "Inter", "Segoe UI", "Helvetica Neue", Arial, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif }
@@ -182,8 +184,9 @@ figure { margin: 0 } figcaption { font-size: 14px; font-weight: 600; margin-bott
 svg.share { width: 90px; margin-top: 7px }
 .before { fill: var(--old); background: var(--old) } .after { fill: var(--new) } .lost { fill: var(--lost) } .axis { stroke: var(--line) }
 text { font-size: 11.5px; fill: var(--soft) } text.name { font-size: 12.5px; fill: var(--ink) }
-.key { color: var(--soft); font-size: 13px } .key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 4px 0 8px;
-  vertical-align: -1px } .key i:not(.before) { background: var(--new) }
+.key { color: var(--soft); font-size: 13px }
+.key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 4px 0 8px; vertical-align: -1px }
+.key i:not(.before) { background: var(--new) }
 details { border-bottom: 1px solid var(--line) } summary { cursor: pointer; padding: 9px 0; font-weight: 600 }
 blockquote { margin: 0 0 10px; padding: 9px 14px; background: var(--tint); border-radius: 8px; font-size: 13.5px; overflow-wrap: anywhere }
 blockquote b { display: block; font-size: 12px; color: var(--lost) }
