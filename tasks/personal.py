@@ -76,7 +76,7 @@ KEY_SIGNS = (
     *("hf_", "npm_", "pypi-", "LTAI", "eyJ", "PRIVATE KEY"),
 )
 SECRET_SIGNS = ("key", "token", "secret", "password", "passwd", "密码", "口令", "密钥", "令牌")
-SECRET = re.compile(r"""["']?(?:\s?[=:：]\s?| is |是|为)["'“]?([A-Za-z0-9_\-+/.!@#$%^&*]{8,})""")  # after a sign
+SECRET = re.compile(r"""["']?(?:\s?[=:：]\s?| is |是|为)["'“]?([A-Za-z0-9_\-+/.!@#$%^&*]{7,}[A-Za-z0-9_!@#$%^&*])""")  # after a sign
 BEFORE_KEY = re.compile(r"(?:api|access|secret|private|auth)[_ -]?$", re.IGNORECASE)
 
 
@@ -124,23 +124,22 @@ BANK_CARD = re.compile(
 )
 ISSUERS = ("4", "5", "62", "60", "63", "64", "65", "67", "34", "35", "36", "37", "38", "22", "23", "24", "25", "26", "27")
 
-IPV4 = re.compile(rf"{ALONE}(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){{3}}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d){ENDS}")
+IPV4 = re.compile(rf"(?:{ALONE}|(?<=IP))(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)\.){{3}}(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d){ENDS}")
 NOBODY = ("0.", "127.", "255.")  # any host, this host, a mask
 IPV6_SIGN = re.compile(r":[0-9A-Fa-f]{0,4}:")
-IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])")
+IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![A-Za-z0-9_:])")
 VERSION = re.compile(r"(?:\bv|version|ver\.?|release|build|section|§|clause|chapter|版本号?|版|第|章|节|条)[\s:：]*$", re.IGNORECASE)
 
-PHONE = re.compile(
-    rf"""{ALONE} (?:
-        \+ \d{{1,3}} (?: [ .-]? \(?\d{{1,5}}\)? ){{2,6}}                               # international
-      | (?: \(?(?:\+|00)?86\)?[ -]? )? 1[3-9]\d [ -]? \d{{4}} [ -]? \d{{4}}            # Chinese mobile
-      | (?: \(?(?:\+|00)?86\)?[ -]? )? (?: \(0\d{{2,3}}\)[ ]?|0(?:10|2\d|[3-9]\d\d)[ -] ) \d{{3,4}} [ -]? \d{{4}} (?:-\d{{1,5}})?
-      | [48]00-\d{{3}}-\d{{4}} | [48]00-\d{{4}}-\d{{3}}                                # service numbers
-      | (?: \+?1[ .-] )? (?: \([2-9]\d\d\)[ ]? | [2-9]\d\d[.-] ) [2-9]\d\d [.-] \d{{4}} # North American
-      | 0(?: 20[ ]\d{{4}} | 1\d\d[ ]\d{{3}} | 1\d\d\d[ ]\d{{3}} | 7\d{{3}}[ ]\d{{3}} | [38]\d\d[ ]\d{{3}} )[ ]?\d{{3,4}}  # British
-    ) {ENDS}""".replace("[ ", r"[\ ").replace("[ ]", r"[\ ]"),
-    re.VERBOSE,
+CHINA = r"(?:(?:\((?:\+|00)?86\)|(?:\+|00)?86)[ -]?)?"
+SHAPES = (
+    r"\+\d{1,3}(?:[ .-]?(?:\(\d{1,5}\)|\d{1,5})){2,6}",  # international
+    rf"{CHINA}1[3-9]\d[ -]?\d{{4}}[ -]?\d{{4}}",  # Chinese, mobile
+    rf"{CHINA}(?:\(0\d{{2,3}}\) ?|0(?:10|2\d|[3-9]\d\d)[ -])\d{{3,4}}[ -]?\d{{4}}(?:-\d{{1,5}})?",  # Chinese, in a town
+    r"[48]00-\d{3}-\d{4}|[48]00-\d{4}-\d{3}",  # Chinese, of a company
+    r"(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}",  # North American
+    r"0(?:20 \d{4}|1\d\d \d{3}|1\d{3} \d{3}|7\d{3} \d{3}|[38]\d\d \d{3}) ?\d{3,4}",  # British
 )
+PHONE = re.compile(f"{ALONE}(?:{'|'.join(SHAPES)}){ENDS}")
 AFTER_WORD = re.compile(rf"{ALONE}[+(]{{0,2}}\d(?:[ .()-]{{0,2}}\d){{6,12}}{ENDS}")
 PHONE_WORD = re.compile(
     r"(?:\b(?:tel|telephone|phone|mobile|cell|fax|call|dial|whatsapp)\b|电话|手机号?|手机|传真|热线|致电|拨打|联系方式)[^\w\n]{0,3}(?:(?:number|no|号码|号|at|on|us|is|是|为|me)[^\w\n]{0,3}){0,2}$",

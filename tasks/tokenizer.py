@@ -179,7 +179,7 @@ def _read(file: Path) -> dict[str, Iterator[Document]]:
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]}); `stemma run --force prepare` writes it again") from None
     if not len(table):
-        raise UserError(f"{file}: no documents; add text to data/corpus, or lower prepare.min_characters in params.yaml")
+        raise UserError(f"{file}: no documents; add text to data/corpus, or look at build/prepare/report.html")
     order: dict[str, list[tuple[bytes, int]]] = {}
     for row, (text, source) in enumerate(zip(table["text"], table["source"], strict=True)):
         order.setdefault(source.as_py(), []).append((hashlib.sha256(text.as_py().encode()).digest(), row))
