@@ -1,14 +1,11 @@
 """Whether a row has the columns it must have."""
 
-import re
 import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 SHOWN = reprlib.Repr()  # a value from outside may be of any size and depth
 SHOWN.maxstring = SHOWN.maxother = 60
@@ -39,6 +36,8 @@ def _wrong(value: Any, kind: "pa.DataType") -> str | None:
 
     if value is None:
         return "missing"
+    if type(value) is str and kind == pa.string():
+        return _wrong_text(value)
     if pa.types.is_list(kind):
         return _first(value, kind.value_type) if isinstance(value, list) else f"expected a list, got {SHOWN.repr(value)}"
     if pa.types.is_struct(kind):
@@ -48,12 +47,18 @@ def _wrong(value: Any, kind: "pa.DataType") -> str | None:
     expected = next(python for name, python in KINDS if getattr(pa.types, name)(kind))
     if type(value) is not expected:
         return f"expected {expected.__name__}, got {SHOWN.repr(value)}"
-    if isinstance(value, str) and SURROGATE.search(value):
-        return "half of a surrogate pair, which UTF-8 cannot hold"
-    if isinstance(value, str) and "\0" in value:
-        return "a NUL character, which no text has"
     if pa.types.is_integer(kind) and not -(2 ** (kind.bit_width - 1)) <= value < 2 ** (kind.bit_width - 1):
         return f"{SHOWN.repr(value)} is too large"
+    return None
+
+
+def _wrong_text(text: str) -> str | None:
+    if "\0" in text:
+        return "a NUL character, which no text has"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a surrogate pair, which UTF-8 cannot hold"
     return None
 
 

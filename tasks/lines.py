@@ -105,7 +105,7 @@ def _pieces(file: Path) -> Iterator[bytes | None]:
                 complete.pop(0)  # the end of the long line
                 skipping = False
             yield from (line if len(line) <= LONGEST else None for line in complete)
-            if len(held) > LONGEST:
+            if len(held.removesuffix(b"\r")) > LONGEST:
                 yield None
                 skipping = True
             if skipping:

@@ -11,16 +11,25 @@ from tasks.xml_items import elements_of
 def read(files: Sequence[Path]) -> Iterator[Row | Refused]:
     """Rows of `tokens`, `predicate` (the place of its first token) and `tags` (BIO, the predicate itself `V`)."""
     for file in files:
-        for example in elements_of(file, "example"):
-            if isinstance(example, Refused):
-                yield example
-                continue
-            tokens = (example.findtext("text") or "").split()
-            for proposition in example.findall("propbank"):
-                try:
-                    yield _row(tokens, proposition)
-                except ValueError as error:
-                    yield Refused(f"{file.name}: {example.get('name')}", str(error))
+        empty = True
+        for found in _propositions(file):
+            empty = False
+            yield found
+        if empty:
+            yield Refused(file.name, "no example with a proposition in it", counts=False)
+
+
+def _propositions(file: Path) -> Iterator[Row | Refused]:
+    for example in elements_of(file, "example"):
+        if isinstance(example, Refused):
+            yield example
+            continue
+        tokens = (example.findtext("text") or "").split()
+        for proposition in example.findall("propbank"):
+            try:
+                yield _row(tokens, proposition)
+            except ValueError as error:
+                yield Refused(f"{file.name}: {example.get('name')}", str(error))
 
 
 def _row(tokens: list[str], proposition: Element) -> Row:

@@ -13,8 +13,6 @@ from tasks.readers.grammar import read as grammar
 from tasks.readers.markdown import pairs, plain
 from tasks.readers.quac import longest_prefix
 
-FRAMES = Path(__file__).parents[4] / "shared" / "data" / "propbank-frames" / "frames"
-
 
 def write(folder: Path, name: str, text: str) -> Path:
     file = folder / name
@@ -185,18 +183,6 @@ def test_a_frame_file_gives_propositions_and_refuses_by_name(tmp_path):
     assert row["tags"] == ["B-ARG0", "B-V", "O", "B-C-V", "B-ARG1", "I-ARG1", "O"]
     assert row["predicate"] == 1
     assert [item.where for item in refused] == ["give.xml: lost", "torn.xml"]
-
-
-@pytest.mark.e2e
-@pytest.mark.skipif(not FRAMES.is_dir(), reason="no PropBank frame files beside the project (../shared/data/propbank-frames)")
-def test_the_real_frame_files_are_read_or_refused_by_name():
-    files = sorted(FRAMES.glob("*.xml"))
-    found = list(read("propbank", files, {}))
-    refused = [item for item in found if isinstance(item, Refused)]
-    assert len(found) - len(refused) > 7000
-    assert len(refused) < 0.05 * len(found)
-    assert {item.where.partition(":")[0] for item in refused} <= {file.name for file in files}
-    assert not [row for row in found if not isinstance(row, Refused) and applications.load("srl").refuse(row)]
 
 
 def test_the_grammar_gives_the_same_sentences_for_the_same_seed_and_exact_roles():
