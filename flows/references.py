@@ -12,7 +12,7 @@ from flows import run_commits
 from flows.git import commit_of, git
 from flows.run_commits import RunCommit
 from model.errors import UserError
-from tasks import lifecycles, records, tracking
+from tasks import records, tracking
 
 MODEL = re.compile(r"(?P<scheme>models:/)?(?P<name>[\w-]+)(/(?P<version>\d+)|@(?P<alias>[\w-]+))")
 HASH = re.compile(r"[0-9a-f]{6,}(\.dir)?")
@@ -84,7 +84,7 @@ def _data(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference]:
         if version and version.startswith(text):
             commits.setdefault(version, commit)
     for version, commit in commits.items():
-        run = next((one for one in known if one.data_version == version), None)
+        run = _latest([one for one in known if one.data_version == version])
         yield Reference("data", run.commit if run else commit, version, run_commit=run)
 
 
@@ -107,7 +107,7 @@ def _dates(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference]
     if len(text) == len("2026-01-31"):
         when = datetime.combine(when, time.max)  # a day is meant to its end
     when = when.astimezone(UTC)
-    if run := next((run for run in known if datetime.fromisoformat(run.date) <= when), None):
+    if run := _latest([run for run in known if datetime.fromisoformat(run.date) <= when]):
         yield Reference("date", run.commit, run.data_version, run_commit=run)
     elif commit_of(root, "HEAD") and (commit := git(root, "rev-list", "-1", f"--before={when.isoformat(timespec='seconds')}", "HEAD")):
         yield Reference("date", commit, _data_version(root, commit))
@@ -115,9 +115,9 @@ def _dates(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference]
 
 def _mlflow_runs(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference]:
     """A run of MLflow's by its id; the run of a stage goes by that of its lifecycle where it names no commit itself."""
-    tags = lifecycles.run_tags(root, text) if RUN_ID.fullmatch(text) else None
+    tags = records.run_tags(root, text) if RUN_ID.fullmatch(text) else None
     if tags and "stemma.run_commit" not in tags and "mlflow.parentRunId" in tags:
-        tags = lifecycles.run_tags(root, tags["mlflow.parentRunId"])
+        tags = records.run_tags(root, tags["mlflow.parentRunId"])
     commit = (tags or {}).get("stemma.run_commit")
     if commit:
         run = _run_commit(commit, known)
@@ -126,6 +126,11 @@ def _mlflow_runs(root: Path, text: str, known: list[RunCommit]) -> Iterator[Refe
 
 def _run_commit(commit: str, known: list[RunCommit]) -> RunCommit | None:
     return next((run for run in known if run.commit == commit), None)
+
+
+def _latest(runs: list[RunCommit]) -> RunCommit | None:
+    """The latest that is complete, if any is: of one that failed, not everything can be restored."""
+    return next((run for run in runs if run.complete), next(iter(runs), None))
 
 
 def _data_version(root: Path, commit: str) -> str | None:

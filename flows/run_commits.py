@@ -20,6 +20,7 @@ CODE = ("flows", "tasks", "model", "tests")  # new files are taken from here alo
 CODE_SIZE = 1 << 20  # bytes; a larger new file is data
 NOBODY = {"NAME": "Stemma", "EMAIL": "stemma@localhost"}  # works where git knows no identity, and is nobody's
 AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in NOBODY.items()}
+COMPLETE = "lifecycle: "  # how the message of a lifecycle begins that ran all its stages on what its tree holds
 SEPARATOR = "\x1f"
 
 
@@ -32,6 +33,11 @@ class RunCommit:
     date: str  # UTC, ISO 8601
     message: str
     data_version: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage came out, so that its lock and its inputs agree."""
+        return self.message.startswith(COMPLETE)
 
 
 def snapshot(root: Path) -> str:
@@ -68,6 +74,12 @@ def seal(root: Path, tree: str, message: str) -> str:
     now = datetime.now(UTC)
     git(root, "update-ref", "-m", "stemma", f"{REFS}{now:%Y%m%dT%H%M%S.%f}Z-{commit[:10]}", commit, "")
     return commit
+
+
+def edited(root: Path, tree: str) -> list[str]:
+    """What has changed on disk since `tree` was taken, besides what a lifecycle itself writes."""
+    changed = paths(git(root, "diff-tree", "-r", "-z", "--name-only", "--relative", tree, snapshot(root)))
+    return [path for path in changed if path != "dvc.lock" and not path.startswith("metrics/")]
 
 
 def listed(root: Path) -> list[RunCommit]:

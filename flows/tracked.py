@@ -9,7 +9,7 @@ from typing import Any, Literal
 from flows import ancestry, graph, recorded, workspace
 from flows.graph import Shape
 from flows.stages import StageResult
-from tasks import params, records, tracking
+from tasks import lifecycles, params, records, tracking
 from tasks.content import hash_of
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -22,23 +22,22 @@ class Tracked:
         self.root, self.shapes = root, shapes
         self._parent: str | None = None
         self._asked = False
+        self._runs: dict[str, str] = {}  # by stage
         self._lock = threading.Lock()
 
     def parent(self) -> str | None:
         """The id of the parent run; None where the server does not answer."""
         with self._lock:
             if not self._asked:
-                from tasks import lifecycles
-
                 self._parent = lifecycles.open_lifecycle(self.root, self.origin())
                 self._asked = True
             return self._parent
 
     def origin(self) -> dict[str, str]:
-        """What this lifecycle works from."""
+        """What this lifecycle works from, as far as it is known from its start."""
         return {
             "data_version": workspace.data_version(self.root) or "none",
-            "run_commit": workspace.head_commit(self.root) or "none",
+            "git_commit": workspace.head_commit(self.root) or "none",
             "uncommitted_changes": str(workspace.is_dirty(self.root)).lower(),
         }
 
@@ -71,7 +70,7 @@ class Tracked:
             return None
         if run is None:
             return None
-        mark.unlink(missing_ok=True)
+        self._runs[result.name] = run.id  # it stays marked until it names its run commit
         return tracking.run_url(self.root, run.experiment, run.id, recorded.mlflow_url(self.root))
 
     def section(self, name: str) -> dict[str, Any]:
@@ -93,7 +92,7 @@ class Tracked:
             return None
         return found if len(found) == len(self.applications()) else None
 
-    def register(self, application: str, results: Mapping[str, StageResult]) -> dict[str, Any]:
+    def register(self, application: str, results: Mapping[str, StageResult], run_commit: str) -> dict[str, Any]:
         """Register an application's checkpoint unless it is; its version, with what the evaluation says of it.
 
         Raises:
@@ -104,7 +103,7 @@ class Tracked:
         from tasks import register
 
         stages = sorted(graph.upstream(self.shapes, [f"evaluate@{application}"]))
-        lineage = self.origin() | ancestry.facts(self.root, stages)
+        lineage = self.origin() | {"run_commit": run_commit} | ancestry.facts(self.root, stages)
         for name in stages:
             lineage |= {f"key.{name}": results[name].key or "none", f"hash.{name}": results[name].outs[self.shapes[name].out]}
             if self.shapes[name].params:
@@ -149,13 +148,17 @@ class Tracked:
         """Stages whose runs MLflow may not know, or not wholly."""
         return [name for name in self.shapes if self._marker(name).exists()]
 
-    def close(self, status: Status, results: list[StageResult]) -> None:
-        """End the parent run, if there is one."""
-        if self._parent:
-            from tasks import lifecycles
-
-            found = [{"name": one.name, "outcome": one.outcome, "seconds": one.seconds, "key": one.key or ""} for one in results]
-            lifecycles.close_lifecycle(self.root, self._parent, status, found)
+    def close(self, status: Status, results: list[StageResult], run_commit: str) -> None:
+        """End the parent run, if there is one; it and all runs that no earlier lifecycle has named a commit to get `run_commit`."""
+        try:
+            unnamed = [run for run in self._runs.values() if lifecycles.RUN_COMMIT not in (records.run_tags(self.root, run) or {})]
+            if self._parent or unnamed:
+                found = [{"name": one.name, "outcome": one.outcome, "seconds": one.seconds, "key": one.key or ""} for one in results]
+                lifecycles.close_lifecycle(self.root, self._parent, status, found, run_commit, unnamed)
+            for name in self._runs:
+                self._marker(name).unlink(missing_ok=True)
+        except tracking.TrackingError as error:
+            tracking.warn(error)
 
     def _marker(self, name: str) -> Path:
         return self.root / ".stemma" / "unsynchronized" / name

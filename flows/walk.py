@@ -1,9 +1,8 @@
 """One walk over dvc.yaml's graph: what is ready, what became of it, what is skipped. Knows no Prefect; its driver has the threads."""
 
 import os
-import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from flows import graph, processes, stages, workspace
 from flows import plan as planning
 from flows.display import Display
 from flows.graph import Shape
+from flows.sealing import Seal
 from flows.stages import Outcome, StageResult
 from flows.tracked import Status, Tracked
 from model.errors import UserError
@@ -31,13 +31,14 @@ class LifecycleResult:
 
     stages: list[dict[str, Any]]
     models: list[dict[str, Any]] = field(default_factory=list)
+    run_commit: str | None = None  # None: it is not at its end
 
     @property
     def exit_code(self) -> int:
         return int(any(stage["outcome"] in BAD for stage in self.stages))
 
     def to_json(self) -> dict[str, Any]:
-        return {"stages": self.stages, "models": self.models}
+        return {"stages": self.stages, "models": self.models, "run_commit": self.run_commit}
 
 
 class Walk:
@@ -59,6 +60,8 @@ class Walk:
         self.pack = processes.Pack(root)
         self.tracked = Tracked(root, shapes)
         self.needs = {name: shape.needs for name, shape in shapes.items() if name in targets}
+        self._stages = list(self.needs)
+        self.seal = Seal(root, shapes, self._stages)
         for application in self.tracked.applications():
             if f"evaluate@{application}" in targets:
                 self.needs[REGISTER + application] = (f"evaluate@{application}",)
@@ -74,11 +77,15 @@ class Walk:
 
     def take(self) -> list[str]:
         """The jobs to start now: all that they need is settled, and no more run at once than params.yaml allows."""
-        ready = [name for name in self._waiting if all(need in self.results and need not in self._active for need in self.needs[name])]
+        ready = [name for name in self._waiting if all(need in self.results and need not in self._active for need in self._before(name))]
         taken = ready[: self._at_once - len(self._active)]
         self._active |= set(taken)
         self._waiting = [name for name in self._waiting if name not in taken]
         return taken
+
+    def _before(self, name: str) -> Iterable[str]:
+        """What has to be settled first: a registration names the run commit, which takes all stages."""
+        return self._stages if name.startswith(REGISTER) else self.needs[name]
 
     def do(self, name: str) -> StageResult:
         """One job, in a thread of its own; skipped where something that it needs failed.
@@ -128,7 +135,8 @@ class Walk:
         """As far as the walk has come. Registrations are told by the models that they left, and as stages where they failed."""
         shown = [self.results[name] for name in self.needs if name in self.results]
         told = [one.to_json() for one in shown if not one.name.startswith(REGISTER) or one.outcome in BAD]
-        return LifecycleResult(told, [self.models[name] for name in sorted(self.models)])
+        models = [self.models[name] for name in sorted(self.models)]
+        return LifecycleResult(told, models, self.seal.commit(self.results) if self.finished else None)
 
     def stop(self) -> None:
         """End every command of this walk at once; none begins after it."""
@@ -136,18 +144,18 @@ class Walk:
         self.pack.kill()
 
     def close(self) -> None:
-        """Tell MLflow how it ended, and copy the metrics to where git can see them."""
+        """Make the run commit, copying the metrics to where git can see them, and tell MLflow how it ended."""
         bad = any(one.outcome in BAD for one in self.results.values())
         status: Status = "KILLED" if not self.finished else "FAILED" if bad else "FINISHED"
-        self.tracked.close(status, [one for name, one in self.results.items() if not name.startswith(REGISTER)])
-        copy_metrics(self.root, self.shapes)
+        commit = self.seal.commit(self.results)
+        self.tracked.close(status, [one for name, one in self.results.items() if not name.startswith(REGISTER)], commit)
 
     def _begin(self, name: str, key: str | None, reasons: list[str]) -> dict[str, str]:
         return {"STEMMA_PROGRESS": str(self.display.begins(name, reasons)), **self.tracked.variables(name, key)}
 
     def _register(self, name: str) -> StageResult:
         try:
-            self.models[name] = self.tracked.register(name.removeprefix(REGISTER), self.results)
+            self.models[name] = self.tracked.register(name.removeprefix(REGISTER), self.results, self.seal.commit(self.results))
         except UserError as error:
             self.results[name] = StageResult(name, "failed", [f"{name}: {error}"])
             raise
@@ -196,16 +204,3 @@ def _foreseen(repo: "Repo", root: Path) -> dict[str, StageResult | None]:
     if any(decision.state == "stale" for _, decision in found):
         repo.index.check_graph()  # no two stages with one output, and the like; its graph library takes half a second to load
     return {stage.name: stages.unchanged(stage, decision) if decision.state == "fresh" else None for stage, decision in found}
-
-
-def copy_metrics(root: Path, shapes: dict[str, Shape]) -> None:
-    """Copy every stage's metrics to metrics/, for git; nothing is there for a stage that is gone."""
-    folder = root / "metrics"
-    present = {Path(shape.metrics).name: root / shape.metrics for shape in shapes.values() if shape.metrics}
-    for stale in folder.glob("*.json"):
-        if stale.name not in present:
-            stale.unlink()
-    for name, source in present.items():
-        if source.exists() and not ((folder / name).exists() and (folder / name).read_bytes() == source.read_bytes()):
-            folder.mkdir(exist_ok=True)
-            shutil.copyfile(source, folder / name)

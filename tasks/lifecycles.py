@@ -1,19 +1,22 @@
 """The run of a lifecycle in MLflow: the parent of its stages' runs, with every outcome and the way to the runs of earlier lifecycles."""
 
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks import shown
-from tasks.tracking import TrackingError, connect, experiment, explained, find, is_new, warn, workspace
+from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
 
 if TYPE_CHECKING:
     from tasks.tracking import MlflowClient
 
+RUN_COMMIT = "stemma.run_commit"  # the tag of every run and every model version
+
 
 def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
-    """The id of a new parent run with `tags` (`data_version`, `run_commit`), or None and one warning where the server does not answer."""
+    """The id of a new parent run with `tags` (`data_version`, `git_commit`), or None and one warning where the server does not answer."""
     try:
         client = connect(root)
         with explained(root):
@@ -27,42 +30,42 @@ def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
         return None
 
 
-def close_lifecycle(root: Path, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"], stages: list[dict[str, Any]]) -> None:
+def close_lifecycle(
+    root: Path,
+    run_id: str | None,
+    status: Literal["FINISHED", "FAILED", "KILLED"],
+    stages: list[dict[str, Any]],
+    run_commit: str,
+    runs: Sequence[str] = (),
+) -> None:
     """End the parent run with the outcome of each stage, and links to the runs that made the outputs, of this lifecycle or an earlier one.
 
-    A stage is `{"name", "outcome", "seconds"}` and its `key`, by which the run is looked up; without it there is no link.
-    """
-    try:
-        client = connect(root)
-        with explained(root):
-            where = experiment(client, root)
-            links = {}
-            for stage in stages:
-                name = stage["name"].replace("@", ".")  # MLflow's tag names know no @
-                client.set_tag(run_id, f"stemma.outcome.{name}", stage["outcome"])
-                if found := find(client, root, stage["name"], stage.get("key", "")):
-                    client.set_tag(run_id, f"stemma.run.{name}", found)
-                    links[stage["name"]] = f"[{found[:8]}](#/experiments/{where}/runs/{found})"
-            table = shown.table(stages, links)
-            client.set_tag(run_id, "mlflow.note.content", table)  # the run's description: MLflow renders it, links and all
-            client.log_text(run_id, table, "stages.md")
-            _end(client, where, run_id, status)
-    except TrackingError as error:
-        warn(error)
-
-
-def run_tags(root: Path, run_id: str) -> dict[str, str] | None:
-    """The tags of a run of this project, or None if there is no such run.
+    A stage is `{"name", "outcome", "seconds"}` and its `key`, by which the run is looked up; without it there is no link. The parent, its
+    children and `runs` are given the run commit.
 
     Raises:
         TrackingError: the server does not answer.
     """
-    if is_new(root):
-        return None
     client = connect(root)
     with explained(root):
-        found = client.search_runs([experiment(client, root)], f"attributes.run_id = '{run_id}'")
-        return dict(found[0].data.tags) if found else None
+        where = experiment(client, root)
+        children = client.search_runs([where], f"tags.`mlflow.parentRunId` = '{run_id}'") if run_id else []
+        for named in {*runs, *(child.info.run_id for child in children)}:
+            client.set_tag(named, RUN_COMMIT, run_commit)
+        if run_id is None:
+            return
+        client.set_tag(run_id, RUN_COMMIT, run_commit)
+        links = {}
+        for stage in stages:
+            name = stage["name"].replace("@", ".")  # MLflow's tag names know no @
+            client.set_tag(run_id, f"stemma.outcome.{name}", stage["outcome"])
+            if found := find(client, root, stage["name"], stage.get("key", "")):
+                client.set_tag(run_id, f"stemma.run.{name}", found)
+                links[stage["name"]] = f"[{found[:8]}](#/experiments/{where}/runs/{found})"
+        table = shown.table(stages, links)
+        client.set_tag(run_id, "mlflow.note.content", table)  # the run's description: MLflow renders it, links and all
+        client.log_text(run_id, table, "stages.md")
+        _end(client, where, run_id, status)
 
 
 def _this_process() -> str:

@@ -91,6 +91,24 @@ def finished_run(root: Path, stage: str, key: str) -> Run | None:
         return Run(id, tracking.experiment(client, root)) if id else None
 
 
+def run_tags(root: Path, run_id: str) -> dict[str, str] | None:
+    """The tags of a run of this project, or None if there is no such run.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    if tracking.is_new(root):
+        return None
+    if file := tracking.database(root):
+        with _opened(root, file) as database:
+            there = database.execute("SELECT 1 FROM runs WHERE run_uuid = ? AND lifecycle_stage = 'active'", (run_id,)).fetchone()
+            return dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,))) if there else None
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        found = client.search_runs([tracking.experiment(client, root)], f"attributes.run_id = '{run_id}'")
+        return dict(found[0].data.tags) if found else None
+
+
 def of_mlflow(found: "ModelVersion") -> Version:
     """The same from a version as MLflow's client gives it."""
     return _version(found.name, int(found.version), tuple(found.aliases), found.creation_timestamp, dict(found.tags))

@@ -43,8 +43,9 @@ def outcomes(result: LifecycleResult) -> dict[str, str]:
 
 
 def test_a_lifecycle_has_a_parent_run_and_a_child_for_each_stage_with_numbers(tracked: Path, walked: Walked) -> None:
-    walked()
+    commit = walked().run_commit
     parent, child = runs(tracked)
+    assert parent.data.tags["stemma.run_commit"] == child.data.tags["stemma.run_commit"] == commit
     assert parent.info.status == child.info.status == "FINISHED"
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.data.tags["stemma.stage"] == "counted"
@@ -60,10 +61,12 @@ def test_a_restored_stage_keeps_the_run_that_made_it(tracked: Path, walked: Walk
     text = (tracked / "params.yaml").read_text()
     (tracked / "params.yaml").write_text(text.replace("seed: 1", "seed: 2"))
     walked()
-    before = len(runs(tracked))
+    before = [(run.info.run_id, run.data.tags["stemma.run_commit"]) for run in runs(tracked)]
     (tracked / "params.yaml").write_text(text)
-    assert outcomes(walked()) == {"quiet": "unchanged", "counted": "restored"}
-    assert len(runs(tracked)) == before
+    again = walked()
+    assert outcomes(again) == {"quiet": "unchanged", "counted": "restored"}
+    assert [(run.info.run_id, run.data.tags["stemma.run_commit"]) for run in runs(tracked)] == before
+    assert again.run_commit not in dict(before).values()
 
 
 def test_a_dead_server_costs_a_warning_and_the_next_lifecycle_tells_it(
@@ -74,6 +77,8 @@ def test_a_dead_server_costs_a_warning_and_the_next_lifecycle_tells_it(
         result = walked()
     assert (result.exit_code, outcomes(result)) == (0, {"quiet": "ran", "counted": "ran"})
     assert "warning: " in capfd.readouterr().err
-    assert outcomes(walked()) == {"quiet": "unchanged", "counted": "unchanged"}
+    again = walked()
+    assert outcomes(again) == {"quiet": "unchanged", "counted": "unchanged"}
     [child] = runs(tracked)
     assert child.data.metrics["lines"] == 2
+    assert child.data.tags["stemma.run_commit"] == again.run_commit == result.run_commit

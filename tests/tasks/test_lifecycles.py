@@ -21,8 +21,11 @@ def test_an_unchanged_stage_is_linked_to_the_run_that_made_its_outputs(tracked: 
         {"name": "pretrain@decoder", "key": "key1", "outcome": "unchanged", "seconds": 0.0},
         {"name": "finetune@qa", "outcome": "skipped", "seconds": None},
     ]
-    lifecycles.close_lifecycle(tracked, parent, "FAILED", stages)
-    tags = tracking.connect(tracked).get_run(parent).data.tags
+    lifecycles.close_lifecycle(tracked, parent, "FAILED", stages, "c0ffee")
+    client = tracking.connect(tracked)
+    tags = client.get_run(parent).data.tags
+    assert tags["stemma.run_commit"] == "c0ffee"
+    assert "stemma.run_commit" not in client.get_run(made).data.tags  # another lifecycle's
     assert tags["stemma.run.pretrain.decoder"] == made
     assert tags["stemma.outcome.finetune.qa"] == "skipped"
     assert "stemma.run.finetune.qa" not in tags
@@ -34,8 +37,9 @@ def test_a_lifecycle_that_ends_takes_the_runs_of_killed_stages_with_it(tracked: 
     assert parent
     run = tracking.StageRun.open(tracked, "prepare", "key1", parent, {})
     assert run
-    lifecycles.close_lifecycle(tracked, parent, "KILLED", [])
+    lifecycles.close_lifecycle(tracked, parent, "KILLED", [], "c0ffee")
     client = tracking.connect(tracked)
+    assert client.get_run(run.run_id).data.tags["stemma.run_commit"] == "c0ffee"
     assert client.get_run(run.run_id).info.status == client.get_run(parent).info.status == "KILLED"
 
 

@@ -57,7 +57,9 @@ def test_a_stage_is_a_child_of_its_lifecycle_with_params_curves_metrics_and_arti
     for step in range(1, 7):
         run.log(step, {"loss": 1 / step})
     run.finish({"num_steps": 6.0, "loss": 0.1}, outputs(tracked))
-    lifecycles.close_lifecycle(tracked, parent, "FINISHED", [{"name": "pretrain@decoder", "key": "key1", "outcome": "ran", "seconds": 2.0}])
+    lifecycles.close_lifecycle(
+        tracked, parent, "FINISHED", [{"name": "pretrain@decoder", "key": "key1", "outcome": "ran", "seconds": 2.0}], "c0ffee"
+    )
 
     client = tracking.connect(tracked)
     found = client.get_run(run.run_id)
