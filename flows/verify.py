@@ -16,7 +16,7 @@ from flows.content import content_hash
 from flows.evidence import Finding
 from flows.ingest import Say
 from flows.lineage import Lineage, Link
-from tasks import content, machine, params
+from tasks import content, machine, params, records
 
 State = Literal["same", "differs", "failed", "not rebuilt"]
 
@@ -184,9 +184,7 @@ def _why(root: Path, project: Path, link: Link, chain: Lineage) -> Iterator[str]
 
 def _machine(root: Path, link: Link) -> Iterator[str]:
     """How this machine differs from the one that ran the stage, where MLflow knows that one."""
-    from tasks import lifecycles
-
-    then: dict[str, str] = json.loads((lifecycles.run_tags(root, link.run or "none") or {}).get("stemma.machine", "{}"))
+    then: dict[str, str] = json.loads((records.run_tags(root, link.run or "none") or {}).get("stemma.machine", "{}"))
     if not then:
         yield f"the machine that ran {link.stage} is not recorded"
     for name, now in machine.facts().items():
