@@ -18,6 +18,7 @@ class Seal:
         self.root, self.shapes, self.wanted = root, shapes, wanted
         self._tree = run_commits.snapshot(root)
         self._commit: str | None = None
+        self._edited: list[str] = []
         self._lock = threading.Lock()
 
     def commit(self, results: Mapping[str, StageResult]) -> str:
@@ -32,11 +33,16 @@ class Seal:
                 self._commit = run_commits.seal(self.root, self._tree, self._message(results))
             return self._commit
 
+    def facts(self, results: Mapping[str, StageResult]) -> dict[str, str]:
+        """What a version registered by this lifecycle is to say of its code; see `commit`."""
+        return {"run_commit": self.commit(results), "uncommitted_changes": str(bool(self._edited)).lower()}
+
     def _message(self, results: Mapping[str, StageResult]) -> str:
         """What came of it, by the first word; then what failed and what was edited meanwhile."""
         settled = [results[name] for name in self.wanted if name in results]
         failed = [one for one in settled if one.outcome == "failed"]
-        edited = run_commits.edited(self.root, self._tree) if any(one.outcome == "ran" for one in settled) else []
+        if any(one.outcome == "ran" for one in settled):
+            self._edited = run_commits.edited(self.root, self._tree)
         outcomes = [one.outcome for one in settled]
         counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes)) or "nothing ran"
         if failed:
@@ -46,8 +52,8 @@ class Seal:
         elif len(settled) < len(self.shapes):
             subject = f"partial lifecycle: {counts}"
         else:
-            subject = f"edited lifecycle: {counts}" if edited else f"{run_commits.COMPLETE}{counts}"
-        body = [reason for one in failed for reason in one.reasons] + [f"{path} was edited while it ran" for path in edited]
+            subject = f"edited lifecycle: {counts}" if self._edited else f"{run_commits.COMPLETE}{counts}"
+        body = [reason for one in failed for reason in one.reasons] + [f"{path} was edited while it ran" for path in self._edited]
         return "\n".join([subject, "", *body]).strip()
 
 

@@ -38,7 +38,6 @@ class Tracked:
         return {
             "data_version": workspace.data_version(self.root) or "none",
             "git_commit": workspace.head_commit(self.root) or "none",
-            "uncommitted_changes": str(workspace.is_dirty(self.root)).lower(),
         }
 
     def variables(self, name: str, key: str | None) -> dict[str, str]:
@@ -92,8 +91,8 @@ class Tracked:
             return None
         return found if len(found) == len(self.applications()) else None
 
-    def register(self, application: str, results: Mapping[str, StageResult], run_commit: str) -> dict[str, Any]:
-        """Register an application's checkpoint unless it is; its version, with what the evaluation says of it.
+    def register(self, application: str, results: Mapping[str, StageResult], commit: Mapping[str, str]) -> dict[str, Any]:
+        """Register an application's checkpoint unless it is; its version, with what the evaluation says of it. `commit`: `Seal.facts`.
 
         Raises:
             TrackingError: the registry does not answer.
@@ -103,7 +102,7 @@ class Tracked:
         from tasks import register
 
         stages = sorted(graph.upstream(self.shapes, [f"evaluate@{application}"]))
-        lineage = self.origin() | {"run_commit": run_commit} | ancestry.facts(self.root, stages)
+        lineage = self.origin() | commit | ancestry.facts(self.root, stages)
         for name in stages:
             lineage |= {f"key.{name}": results[name].key or "none", f"hash.{name}": results[name].outs[self.shapes[name].out]}
             if self.shapes[name].params:

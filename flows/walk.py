@@ -155,7 +155,7 @@ class Walk:
 
     def _register(self, name: str) -> StageResult:
         try:
-            self.models[name] = self.tracked.register(name.removeprefix(REGISTER), self.results, self.seal.commit(self.results))
+            self.models[name] = self.tracked.register(name.removeprefix(REGISTER), self.results, self.seal.facts(self.results))
         except UserError as error:
             self.results[name] = StageResult(name, "failed", [f"{name}: {error}"])
             raise

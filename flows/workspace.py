@@ -100,12 +100,6 @@ def head_commit(root: Path) -> str | None:
     raise UserError(f"{root}: not a git repository ({found.stderr.strip()}); run `git init` here, or work in a clone")
 
 
-def is_dirty(root: Path) -> bool:
-    """Whether a file that git tracks differs from HEAD."""
-    command = ["git", "status", "--porcelain", "--untracked-files=no"]
-    return bool(subprocess.run(command, cwd=root, capture_output=True, check=True).stdout)
-
-
 def data_version(root: Path) -> str | None:
     """The content hash of `data/` as `data.dvc` has it, or None before the first ingest."""
     file = root / "data.dvc"

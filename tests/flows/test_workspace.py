@@ -54,9 +54,6 @@ def test_git_facts_of_a_project(project: Path, monkeypatch: pytest.MonkeyPatch) 
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
     assert workspace.head_commit(project) == head
     assert str(workspace.data_version(project)).endswith(".dir")
-    assert not workspace.is_dirty(project)
-    (project / "params.yaml").write_text("other: 1\n")
-    assert workspace.is_dirty(project)
 
 
 def test_a_repository_without_commits_has_no_head(tmp_path: Path) -> None:
