@@ -91,7 +91,7 @@ class Tracked:
             return None
         return found if len(found) == len(self.applications()) else None
 
-    def register(self, application: str, results: Mapping[str, StageResult], commit: Mapping[str, str]) -> dict[str, Any]:
+    def register(self, application: str, results: Mapping[str, StageResult], commit: dict[str, str]) -> dict[str, Any]:
         """Register an application's checkpoint unless it is; its version, with what the evaluation says of it. `commit`: `Seal.facts`.
 
         Raises:
