@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import cli_ingest, cli_proof, environment
+from flows import cli_ingest, cli_proof, cli_versions, environment
 from flows.printing import Json, console, print_json
 from model.errors import UserError
 from model.params import Decoding
@@ -24,9 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-data = typer.Typer(help="Data versions.", no_args_is_help=True)
-app.add_typer(data, name="data")
-for verb in (cli_ingest.ingest, cli_proof.lineage, cli_proof.verify):
+app.add_typer(cli_versions.data, name="data")
+for verb in (cli_ingest.ingest, cli_versions.rollback, cli_proof.lineage, cli_proof.verify):
     app.command()(verb)
 
 Set = Annotated[
@@ -162,52 +161,6 @@ def schedule(
     typer.echo(schedules.schedule(context.obj, cron=cron, every=every, timezone=timezone, remove=remove))
 
 
-@data.command("log")
-def data_log(context: typer.Context, as_json: Json = False) -> None:
-    """The data versions, newest first: what is in each, and the model versions trained on it.
-
-    Example: `stemma data log`
-    """
-    from flows import data_log as log
-
-    found = log.data_log(context.obj)
-    if as_json:
-        return print_json([version.to_json() for version in found])
-    table = Table("data version", "date", "commit", "rows and size", "used by", "message")
-    for version in found:
-        sizes = version.folders().items()
-        told = [f"{name}: {'' if rows is None else f'{rows:,} rows, '}{size / 1e6:.1f} MB" for name, (rows, size) in sizes]
-        parts = "\n".join(told) or f"{version.size / 1e6:.1f} MB, not at hand"
-        table.add_row(version.hash, version.date, version.commit[:10], parts, "\n".join(version.models), version.message)
-    return console.print(table)
-
-
-@data.command("diff")
-def data_diff(
-    context: typer.Context,
-    before: Annotated[str, typer.Argument(metavar="A", help="A data version, or a run, model version, git revision or date that had one.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Another.")],
-    samples: Annotated[int, typer.Option(min=0, help="Rows shown of each kind and part.")] = 3,
-    as_json: Json = False,
-) -> None:
-    """What differs between two data versions, without checking either out.
-
-    Example: `stemma data diff 094dbd77 2e06bcd1`
-    """
-    from flows import data_diff as diffs
-
-    found = diffs.data_diff(context.obj, before, after, samples)
-    if as_json:
-        return print_json(found.to_json())
-    table = Table("part", "rows", "added", "removed", "changed", "bytes", "characters", "languages, labels")
-    for row in found.table():
-        table.add_row(*row)
-    if not found.table():
-        return typer.echo(f"{found.before} and {found.after}: nothing differs")
-    console.print(table)
-    return typer.echo("\n".join(found.shown_samples()))
-
-
 @app.command()
 def push(context: typer.Context) -> None:
     """Bring runs and all they need to git's `origin` and DVC's remote, for colleagues.
@@ -245,13 +198,19 @@ def gc(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="
 
 
 @app.command()
-def models(context: typer.Context, as_json: Json = False) -> None:
+def models(
+    context: typer.Context,
+    history: Annotated[str | None, typer.Option(metavar="NAME", help="Of this model: who moved which alias when, and why.")] = None,
+    as_json: Json = False,
+) -> None:
     """The registered models, their versions and aliases.
 
-    Example: `stemma models`
+    Example: `stemma models`, or `stemma models --history sentiment`
     """
     from flows import predict as predictions
 
+    if history is not None:
+        return cli_versions.show_history(context.obj, history, as_json)
     found = predictions.models(context.obj)
     return print_json(found) if as_json else _show_models(found)
 

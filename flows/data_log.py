@@ -8,7 +8,7 @@ from typing import Any
 from flows import data_parts, data_versions, workspace
 from flows.data_parts import Part
 from flows.git import git, texts
-from tasks.records import versions as registered
+from tasks import records
 
 SEPARATOR = "\x1f"
 RUN_COMMITS = "--remotes=stemma"  # a version may have been in a run and never in a commit of the user's
@@ -46,7 +46,7 @@ def data_log(root: Path) -> list[LoggedVersion]:
     """The data versions in the history of HEAD, newest first, and among them those that only runs had and the one not committed yet."""
     found = history(root)
     trained: dict[str, list[str]] = defaultdict(list)
-    for model in registered(root):
+    for model in records.versions(root):
         trained[model.tags.get("stemma.data_version", "")].append(f"{model.name}/{model.version}")
     with data_parts.looking(root) as parts_of:
         return [replace(version, parts=parts_of(version.hash), models=tuple(trained[version.hash])) for version in found]

@@ -44,11 +44,16 @@ def commit_of(root: Path, revision: str) -> str | None:
 
 
 def texts(root: Path, names: Iterable[str]) -> list[str | None]:
-    """The blobs called `<commit>:./<path>`, by one git process; None for what is not there."""
+    """The texts called `<commit>:./<path>`, by one git process; None for what is not there."""
+    return [content if content is None else content.decode() for content in blobs(root, names)]
+
+
+def blobs(root: Path, names: Iterable[str]) -> list[bytes | None]:
+    """The same as bytes, of blobs by any of their names."""
     asked = "".join(f"{name}\n" for name in names)
     command = ["git", "cat-file", "--batch"]
     answer = subprocess.run(command, cwd=root, input=asked.encode(), capture_output=True, check=True).stdout
-    found: list[str | None] = []
+    found: list[bytes | None] = []
     while answer:
         header, _, rest = answer.partition(b"\n")
         if header.endswith(b" missing"):
@@ -56,6 +61,6 @@ def texts(root: Path, names: Iterable[str]) -> list[str | None]:
             answer = rest
             continue
         size = int(header.split()[2])
-        found.append(rest[:size].decode())
+        found.append(rest[:size])
         answer = rest[size + 1 :]
     return found

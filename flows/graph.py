@@ -1,6 +1,7 @@
 """DVC's view of the project, opened for one operation: its stages, what each needs, and the data below them."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(root: Path, params: str | None = None, say: workspace.Say | None = None) -> Iterator["Repo"]:
-    """A fresh DVC Repo under the workspace lock, to look only; with `params` as if it were the text of params.yaml."""
+def opened(root: Path, texts: Mapping[str, str | None] | None = None, say: workspace.Say | None = None) -> Iterator["Repo"]:
+    """A fresh DVC Repo under the workspace lock, to look only; as if the files of `texts` had these, or were not there."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -26,7 +27,7 @@ def opened(root: Path, params: str | None = None, say: workspace.Say | None = No
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, or looked for afterwards
     with workspace.lock(root, say):
         try:
-            with Repo(str(root), fs=_overlaid(root.absolute() / "params.yaml", params) if params else None, _wait_for_lock=True) as repo:
+            with Repo(str(root), fs=_overlaid(root.absolute(), texts) if texts else None, _wait_for_lock=True) as repo:
                 yield repo
         except DvcException as error:
             raise UserError(f"DVC: {' '.join(str(error).split())}; mend that and run `stemma plan`") from error
@@ -41,17 +42,29 @@ def changing(root: Path, say: workspace.Say | None = None) -> Iterator["Repo"]:
         yield repo
 
 
-def _overlaid(file: Path, text: str) -> Any:
-    """A file system where `file` has another text."""
+def _overlaid(root: Path, texts: Mapping[str, str | None]) -> Any:
+    """A file system where these files have other texts."""
     from io import BytesIO, StringIO
 
     from dvc.fs import LocalFileSystem
 
     class Overlay(LocalFileSystem):
         def open(self, path: str, mode: str = "r", **options: Any) -> Any:
-            if Path(path).absolute() == file:
+            text = texts.get(_below(path))
+            if text is not None:
                 return BytesIO(text.encode()) if "b" in mode else StringIO(text)
             return super().open(path, mode=mode, **options)
+
+        def exists(self, path: Any, *options: Any, **more: Any) -> Any:
+            if isinstance(path, str) and (name := _below(path)) in texts:
+                return texts[name] is not None
+            return super().exists(path, *options, **more)
+
+        def isfile(self, path: str) -> bool:
+            return texts[name] is not None if (name := _below(path)) in texts else super().isfile(path)
+
+    def _below(path: str) -> str:
+        return os.path.relpath(Path(path).absolute(), root)
 
     return Overlay()
 

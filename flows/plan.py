@@ -44,7 +44,7 @@ def plan(root: Path, params: str | None = None) -> list[StagePlan]:
         UserError: the data is missing or edited, dvc.yaml or params.yaml is not valid.
     """
     seconds = recorded_seconds(root)
-    with graph.opened(root, params) as repo:
+    with graph.opened(root, {"params.yaml": params} if params else None) as repo:
         coming = graph.check_sources(repo, checkout=False)
         return [
             StagePlan(

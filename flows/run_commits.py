@@ -60,12 +60,7 @@ def seal(root: Path, tree: str, message: str) -> str:
     Raises:
         UserError: git refuses.
     """
-    with _index(root, tree) as variables:
-        known = paths(git(root, "ls-files", "-z", "--", "dvc.lock", ":(glob)metrics/*.json", variables=variables))
-        made = [name for name in ("dvc.lock", *(f"metrics/{file.name}" for file in sorted((root / "metrics").glob("*.json"))))]
-        given = [path for path in dict.fromkeys([*known, *made]) if path in known or (root / path).is_file()]
-        git(root, "update-index", "--add", "--remove", "-z", "--stdin", stdin=_listing(given), variables=variables)
-        whole = git(root, "write-tree", variables=variables)
+    whole = with_results(root, tree)
     newest = _newest(root)
     if newest and git(root, "rev-parse", f"{newest}^{{tree}}") == whole:
         return newest
@@ -80,6 +75,21 @@ def edited(root: Path, tree: str) -> list[str]:
     """What has changed on disk since `tree` was taken, besides what a lifecycle itself writes."""
     changed = paths(git(root, "diff-tree", "-r", "-z", "--name-only", "--relative", tree, snapshot(root)))
     return [path for path in changed if path != "dvc.lock" and not path.startswith("metrics/")]
+
+
+def with_results(root: Path, tree: str) -> str:
+    """`tree` with the present dvc.lock and metrics."""
+    with _index(root, tree) as variables:
+        known = paths(git(root, "ls-files", "-z", "--", "dvc.lock", ":(glob)metrics/*.json", variables=variables))
+        made = [name for name in ("dvc.lock", *(f"metrics/{file.name}" for file in sorted((root / "metrics").glob("*.json"))))]
+        given = [path for path in dict.fromkeys([*known, *made]) if path in known or (root / path).is_file()]
+        git(root, "update-index", "--add", "--remove", "-z", "--stdin", stdin=_listing(given), variables=variables)
+        return git(root, "write-tree", variables=variables)
+
+
+def trees(root: Path) -> set[str]:
+    """The trees of all run commits."""
+    return set(git(root, "for-each-ref", "--format=%(tree)", REFS).splitlines())
 
 
 def listed(root: Path) -> list[RunCommit]:

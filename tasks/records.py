@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VERSIONS = "SELECT name, version, creation_time FROM model_versions WHERE current_stage != 'Deleted_Internal'"
 VERSION_TAGS = "SELECT name, version, key, value FROM model_version_tags"
 ALIASES = "SELECT name, version, alias FROM registered_model_aliases"
+MODEL_TAGS = "SELECT key, value FROM registered_model_tags WHERE name = ?"
 FINISHED = """
     SELECT runs.run_uuid, runs.experiment_id FROM runs
     JOIN experiments ON experiments.experiment_id = runs.experiment_id AND experiments.name = ?
@@ -71,6 +72,22 @@ def versions(root: Path) -> list[Version]:
     file = tracking.database(root)
     found = _stored_versions(root, file) if file else _asked_versions(root)
     return sorted(found, key=lambda version: (version.name, version.version))
+
+
+def model_tags(root: Path, name: str) -> dict[str, str]:
+    """The tags of a registered model; none where there is no such model.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    if tracking.is_new(root):
+        return {}
+    if file := tracking.database(root):
+        with _opened(root, file) as database:
+            return dict(database.execute(MODEL_TAGS, (name,)).fetchall())
+    client = tracking.connect(root)
+    with tracking.explained(root):
+        return next((dict(model.tags) for model in client.search_registered_models(f"name = '{name}'")), {})
 
 
 def finished_run(root: Path, stage: str, key: str) -> Run | None:

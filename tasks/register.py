@@ -15,7 +15,7 @@ from model import applications
 from model.applications import Application
 from model.errors import UserError
 from model.params import Decoding
-from tasks import bundle, gate, params, records, tracking
+from tasks import aliases, bundle, gate, params, records, tracking
 from tasks.content import hash_of
 from tasks.records import Version
 
@@ -59,7 +59,7 @@ def register(root: Path, application: str, checkpoint: Path, evaluation: Path, l
             found = _create(client, root, application, checkpoint, evaluation, judged, {**lineage, "checkpoint": identity})
     with tracking.explained(root):
         if "stemma.registered" not in found.tags:  # just created, or the process died between the version and its alias
-            client.set_registered_model_alias(application, found.tags["stemma.alias"], str(found.version))
+            aliases.move(root, application, found.tags["stemma.alias"], int(found.version), found.tags["stemma.decision"])
             client.set_model_version_tag(application, str(found.version), "stemma.registered", "true")
         version = records.of_mlflow(client.get_model_version(application, str(found.version)))
     return Registration(application, version.version, version.aliases, version.metrics, created, version.tags["stemma.decision"])
