@@ -59,7 +59,8 @@ class Building:
         self._fetch(sorted({source.archive for name, source in chosen.items() if source.archive and name not in unchanged}))
         rows: dict[str, int] = {}
         taken: dict[str, intake.Taken] = {}
-        by_target = sorted(chosen, key=lambda name: (chosen[name].target, name))
+        first = {chosen[name].target for name in self.at_hand}  # what is new, and may be wrong
+        by_target = sorted(chosen, key=lambda name: (chosen[name].target not in first, chosen[name].target, name not in self.at_hand, name))
         for target, names in groupby(by_target, key=lambda name: chosen[name].target):
             sources = {name: chosen[name] for name in names}
             if any(source.reader is None for source in sources.values()):
@@ -68,7 +69,7 @@ class Building:
                 rows |= self._corpus(sources, unchanged, taken)
             else:
                 rows |= self._examples(target, sources, unchanged, taken)
-        return Built(rows, taken)
+        return Built(dict(sorted(rows.items())), taken)
 
     def _corpus(self, sources: Mapping[str, Source], unchanged: frozenset[str], taken: dict[str, intake.Taken]) -> dict[str, int]:
         rows = {}
@@ -93,7 +94,7 @@ class Building:
             for file in sorted((self.root / "data" / application).glob("*.parquet")):
                 for row in tables.rows(file):
                     splits.put(row, canonical(row).encode())
-        for name in sources.keys() - unchanged:
+        for name in (name for name in sources if name not in unchanged):
             taken[name] = self._take(name, sources[name], splits.put)
         return splits.write(self.work / "data")
 

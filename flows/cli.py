@@ -41,7 +41,7 @@ def main(root: Path) -> None:
         environment.record(root)
         app(obj=root, prog_name="stemma")
     except UserError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(str(error).replace("\n", "\\n"), err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -92,6 +92,8 @@ def _recorded(root: Path, given: str) -> str:
 def _files(given: str) -> list[Path]:
     """The files that one argument names, in the order of their paths."""
     path = Path(given)
+    if not given:
+        raise UserError("stemma ingest: an empty path; name a file or a folder")
     if path.is_file():
         return [path]
     if path.is_dir():

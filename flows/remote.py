@@ -1,6 +1,7 @@
 """Addresses and data sets of the Hugging Face Hub in; their bytes out, no more of them than allowed."""
 
 import http.client
+import os
 import re
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ from model.errors import UserError
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without an answer
 DATA_SET = re.compile(r"hf:([\w.-]+(?:/[\w.-]+)?)(?:@([\w.-]+))?")  # @ a split
+ELSEWHERE = "where there is a network, save it with datasets' save_to_disk, and ingest that folder"
 SECRET = re.compile(r"(token|sig|signature|key|secret|password|credential|auth)[^=&]*=", re.IGNORECASE)
 
 
@@ -51,7 +53,10 @@ def without_secrets(text: str) -> str:
     """An address without user, password, fragment, and without a query that holds a key."""
     if not is_address(text):
         return text if text.startswith("hf:") else f"hf:{text}"
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise UserError(f"{text}: no address ({error}); mend it") from None
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "" if SECRET.search(parts.query) else parts.query, ""))
 
 
@@ -78,6 +83,16 @@ def _load_data_set(name: str, into: Path, max_bytes: int) -> None:
     """Write all splits of a data set, or the one after `@`, as Parquet; class labels keep their names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
+    hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    try:
+        urllib.request.urlopen(hub, timeout=TIMEOUT).close()  # its client would try for half a minute
+    except urllib.error.HTTPError:
+        pass  # it answers
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UserError(f"{name}: {hub} does not answer ({getattr(error, 'reason', error)}); {ELSEWHERE}") from None
+    for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):  # set by Stemma for every other use of these libraries
+        os.environ.pop(variable, None)
     from datasets import load_dataset
     from datasets.exceptions import DatasetsError
 
@@ -97,7 +112,4 @@ def _load_data_set(name: str, into: Path, max_bytes: int) -> None:
             writer.close()
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         said = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"{name}: cannot be had from the Hugging Face Hub ({said:.200}); check its name and the network, or save it elsewhere with "
-            "datasets' save_to_disk and ingest that folder"
-        ) from None
+        raise UserError(f"{name}: cannot be had from the Hugging Face Hub ({said:.200}); check its name, or {ELSEWHERE}") from None

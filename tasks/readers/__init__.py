@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from model.errors import UserError
 
 Row = dict[str, Any]
@@ -40,10 +42,23 @@ def read(name: str, files: Sequence[Path], options: Mapping[str, Any]) -> Iterat
     if name not in names():
         raise UserError(f"reader {name}: no such reader; there is {', '.join(names())}, or add tasks/readers/{name}.py")
     reader = import_module(f"{__name__}.{name}").read
+    signature = inspect.signature(reader)
     try:
-        bound = inspect.signature(reader).bind(files, **options)
+        bound = signature.bind(files, **{option: _fitting(name, signature, option, value) for option, value in options.items()})
     except TypeError as error:
-        takes = ", ".join(list(inspect.signature(reader).parameters)[1:]) or "none"
+        takes = ", ".join(list(signature.parameters)[1:]) or "none"
         raise UserError(f"reader {name}: {error} among its options; it takes {takes}") from None
     found: Iterator[Row | Refused] = reader(*bound.args, **bound.kwargs)
     return found
+
+
+def _fitting(name: str, signature: inspect.Signature, option: str, value: Any) -> Any:
+    """An option's value as the type that the reader's signature asks for; unknown options are left to `bind`."""
+    parameter = signature.parameters.get(option)
+    if parameter is None or parameter.annotation is inspect.Parameter.empty:
+        return value
+    try:
+        return pydantic.TypeAdapter(parameter.annotation).validate_python(value)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"reader {name}: {option}: {first['msg'].lower()}, got {value!r:.60}; change it") from None

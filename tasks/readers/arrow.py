@@ -19,23 +19,24 @@ def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Ite
     import pyarrow as pa
 
     for file in files:
-        try:
-            with pa.OSFile(str(file)) as source:
-                schema, batches = _open(source)
-                if missing := [name for name in (columns or {}).values() if name not in schema.names]:
-                    raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(schema.names)}")
-                yield from rows_of(file.name, batches, columns)
-        except (pa.ArrowException, OSError) as error:
-            yield Refused(file.name, f"not an Arrow file: {str(error).partition(chr(10))[0]}")
+        with pa.OSFile(str(file)) as source:
+            try:
+                names, batches = _open(source)
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                yield Refused(file.name, f"not an Arrow file: {str(error).partition(chr(10))[0]}")
+                continue
+            if missing := [name for name in (columns or {}).values() if name not in names]:
+                raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(names)}")
+            yield from rows_of(file.name, batches, columns)
 
 
-def _open(source: "pa.NativeFile") -> "tuple[pa.Schema, Iterator[pa.RecordBatch]]":
+def _open(source: "pa.NativeFile") -> "tuple[list[str], Iterator[pa.RecordBatch]]":
     import pyarrow as pa
 
     magic = source.read(len(MAGIC))
     source.seek(0)
     if magic != MAGIC:
         stream = pa.ipc.open_stream(source)
-        return stream.schema, iter(stream)
+        return stream.schema.names, iter(stream)
     opened = pa.ipc.open_file(source)
-    return opened.schema, (opened.get_batch(place) for place in range(opened.num_record_batches))
+    return opened.schema.names, (opened.get_batch(place) for place in range(opened.num_record_batches))

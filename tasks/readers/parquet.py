@@ -16,11 +16,12 @@ def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Ite
     for file in files:
         try:
             opened = pq.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+            names = opened.schema_arrow.names
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield Refused(file.name, f"not a Parquet file: {str(error).partition(chr(10))[0]}")
             continue
         wanted = sorted(set(columns.values())) if columns else None
-        if missing := [name for name in wanted or () if name not in opened.schema_arrow.names]:
-            raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(opened.schema_arrow.names)}")
+        if missing := [name for name in wanted or () if name not in names]:
+            raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(names)}")
         with opened:
             yield from rows_of(file.name, opened.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False), columns)

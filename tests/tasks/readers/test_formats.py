@@ -31,6 +31,11 @@ def test_an_option_that_a_reader_does_not_take_is_one_line():
         read("vader", [], {"threshold": 0.5, "limit": 1})
 
 
+def test_an_option_of_the_wrong_type_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"^reader text: max_characters: input should be a valid integer, .*, got 'many'; change it$"):
+        read("text", [], {"max_characters": "many"})
+
+
 def test_a_new_input_format_costs_one_file():
     new = Path(__file__).parents[3] / "tasks" / "readers" / "trial_format.py"
     new.write_text("def read(files, mark):\n    for file in files:\n        yield {'text': file.read_text() + mark}\n")
