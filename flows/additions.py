@@ -65,8 +65,8 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
     if wish.target != "corpus":
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
-    kept = origins.keep(root, given, rules.unpacking.max_unpacked_bytes)
     with ingest.workplace(root) as work:
+        kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
         files = building.opened(kept, work / "new", rules.unpacking, say)
         source = _source(kept, files, wish)
         text, name = _entered((root / "sources.yaml").read_text(encoding="utf-8"), source, wish)

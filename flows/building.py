@@ -12,6 +12,7 @@ from flows import archives, origins, unpacking
 from model.errors import UserError
 from tasks import intake, tables
 from tasks.examples import canonical
+from tasks.forgotten import Forgotten
 from tasks.readers import Row
 from tasks.sources import Archive, Source
 
@@ -48,6 +49,7 @@ class Building:
     archives: Mapping[str, Archive]
     rules: Rules
     at_hand: Mapping[str, list[Path]]  # files of sources that were opened already
+    forgotten: Forgotten
     say: Say
 
     def build(self, chosen: Mapping[str, Source], unchanged: frozenset[str]) -> Built:
@@ -64,7 +66,7 @@ class Building:
         for target, names in groupby(by_target, key=lambda name: chosen[name].target):
             sources = {name: chosen[name] for name in names}
             if any(source.reader is None for source in sources.values()):
-                self._copy_files(target, sources)
+                self._copy_files(target, sources, unchanged)
             elif target == "corpus":
                 rows |= self._corpus(sources, unchanged, taken)
             else:
@@ -74,16 +76,19 @@ class Building:
     def _corpus(self, sources: Mapping[str, Source], unchanged: frozenset[str], taken: dict[str, intake.Taken]) -> dict[str, int]:
         rows = {}
         for name, source in sources.items():
-            if name in unchanged:
+            if name in unchanged and not self.forgotten.hashes:
                 for file in corpus_files(self.root / "data", name):
                     kept = self.work / "data" / "corpus" / file.name
                     kept.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(file, kept)
                     rows[f"corpus/{file.name}"] = tables.num_rows(kept)
+                continue
+            corpus = intake.Corpus(name, self.work / "spill")
+            if name in unchanged:
+                self._take_over(corpus_files(self.root / "data", name), "corpus", corpus.put)
             else:
-                corpus = intake.Corpus(name, self.work / "spill")
                 taken[name] = self._take(name, source, corpus.put)
-                rows |= corpus.write(self.work / "data")
+            rows |= corpus.write(self.work / "data")
         return rows
 
     def _examples(
@@ -91,12 +96,16 @@ class Building:
     ) -> dict[str, int]:
         splits = intake.Splits(application, self.work / "spill", self.rules.validation_share, self.rules.test_share)
         if sources.keys() & unchanged:
-            for file in sorted((self.root / "data" / application).glob("*.parquet")):
-                for row in tables.rows(file):
-                    splits.put(row, canonical(row).encode())
+            self._take_over(sorted((self.root / "data" / application).glob("*.parquet")), application, splits.put)
         for name in (name for name in sources if name not in unchanged):
             taken[name] = self._take(name, sources[name], splits.put)
         return splits.write(self.work / "data")
+
+    def _take_over(self, files: list[Path], target: str, put: Put) -> None:
+        for file in files:
+            for row in tables.rows(file):
+                if not self.forgotten.holds(row, target):
+                    put(row, canonical(row).encode())
 
     def _take(self, name: str, source: Source, put: Put) -> intake.Taken:
         count, told = 0, monotonic()
@@ -109,12 +118,16 @@ class Building:
                 told = monotonic()
                 self.say(f"{name}: {count:,} rows so far")
 
-        taken = intake.take(name, source, self._files(name, source), self.root / ".stemma" / "quarantine", self.rules.limits, counted)
+        files, quarantine = self._files(name, source), self.root / ".stemma" / "quarantine"
+        taken = intake.take(name, source, files, quarantine, self.rules.limits, counted, self.forgotten)
         self.say(f"{name}: {taken.rows:,} rows, {taken.refused:,} refused")
         shutil.rmtree(self.work / "unpacked", ignore_errors=True)
         return taken
 
-    def _copy_files(self, target: str, sources: Mapping[str, Source]) -> None:
+    def _copy_files(self, target: str, sources: Mapping[str, Source], unchanged: frozenset[str]) -> None:
+        if sources.keys() <= unchanged:
+            shutil.copytree(self.root / "data" / target, self.work / "data" / target)
+            return
         for name, source in sources.items():
             files = self._files(name, source)
             for file in files:
@@ -133,7 +146,7 @@ class Building:
             archive = self.archives[source.archive]
             return archives.extract(self.root / origins.KEPT / archive.sha256, archive.kind, source.files, into)
         if source.sha256:
-            kept = origins.kept(self.root, name, source, self.rules.unpacking.max_unpacked_bytes)
+            kept = origins.kept(self.root, self.work, name, source, self.rules.unpacking.max_unpacked_bytes)
             return opened(kept, into, self.rules.unpacking, self.say)
         return []
 

@@ -28,7 +28,11 @@ def ingest(
     license: Annotated[str, typer.Option(help="Of the texts.")] = "unknown",
     lang: Annotated[str | None, typer.Option(help="Of the texts, such as zh; of a translation both, such as en:zh.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Instead of what --to has so far: its other sources become optional.")] = False,
-    no_commit: Annotated[bool, typer.Option("--no-commit", help="Leave data.dvc and sources.yaml for you to commit.")] = False,
+    forget: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Erase the records that FILE lists, one a line; see docs/ingest.md."),
+    ] = None,
+    no_commit: Annotated[bool, typer.Option("--no-commit", help="Leave the commit of what has changed to you.")] = False,
 ) -> None:
     """Take data in as a new data version: SRC with --to, or the sources that sources.yaml lists.
 
@@ -38,6 +42,10 @@ def ingest(
     from flows import ingest as ingestion
 
     root: Path = context.obj
+    if forget:
+        from flows import forgetting
+
+        return typer.echo(forgetting.forget(root, forget, commit=not no_commit).summary())
     if to is None:
         if column or reader or option or name or lang or replace:
             raise UserError("stemma ingest: options for a new source, but no --to; say --to corpus or --to APPLICATION")

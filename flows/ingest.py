@@ -21,14 +21,15 @@ from flows.building import Building, Rules, below
 from flows.data_versions import DataVersion
 from model.errors import UserError
 from model.params import STRICT, Positive, Share
-from tasks import intake, params, sources, tables
+from tasks import forgotten, intake, params, sources, tables
+from tasks.forgotten import Forgotten
 from tasks.sources import Archive, Source, Sources
 
 Say = Callable[[str], None]
 
 ORIGIN = "sources.json"  # below data/: what it was made from; the stage prepare reads it
 MADE = ".stemma/ingest.json"  # which data version this machine made, by which code
-READING = ("arrow_rows", "columns", "examples", "intake", "json_items", "lines", "spill", "splits", "tables", "xml_items")
+READING = ("arrow_rows", "columns", "examples", "forgotten", "intake", "json_items", "lines", "spill", "splits", "tables", "xml_items")
 CODE = ("tasks/readers/*.py", "model/applications/*.py", *(f"tasks/{name}.py" for name in READING))
 LATER = ("sha256", "uri", "lang")  # keys of a source that stand in ORIGIN only where they are given
 
@@ -108,21 +109,25 @@ def make(
     *,
     before: Callable[[], None] = lambda: None,
     at_hand: Mapping[str, list[Path]] = MappingProxyType({}),
+    gone: Forgotten | None = None,
+    as_made: bool = False,
 ) -> IngestReport:
     """Make `data/` of the sources `chosen`, in a `workplace`.
 
-    `before` is called just before the new version is put into use; `at_hand` has the files of sources that were opened already.
+    `before` is called just before the new version is put into use; `at_hand` has the files of sources that were opened already; `gone` are
+    the records to forget, if not those of forgotten.txt; `as_made` takes the rows of `data/` over even if readers have changed since.
     """
     began = perf_counter()
     numbers = numbers_of(root)
-    origin = _origin(root, listed, chosen, numbers)
+    gone = gone or forgotten.read(root)
+    origin = _origin(root, listed, chosen, numbers, gone)
     version = _checked_out(root, work, say)
-    recorded = recorded_origin(root) if version and not _made_by_other_code(root, version) else {}
+    recorded = recorded_origin(root) if version and (as_made or not _made_by_other_code(root, version)) else {}
     if version and recorded == origin:
         before()
         return IngestReport(version, changed=False)
     rows_before = _num_rows(root / "data") if version else {}
-    built = Building(root, work, listed.archives, numbers.rules(), at_hand, say).build(chosen, _unchanged(recorded, origin))
+    built = Building(root, work, listed.archives, numbers.rules(), at_hand, gone, say).build(chosen, _unchanged(recorded, origin))
     (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     with workspace.lock(root, say):
         before()
@@ -161,11 +166,12 @@ def workplace(root: Path) -> Iterator[Path]:
             shutil.rmtree(work)
 
 
-def _origin(root: Path, listed: Sources, chosen: Mapping[str, Source], numbers: Params) -> dict[str, Any]:
+def _origin(root: Path, listed: Sources, chosen: Mapping[str, Source], numbers: Params, gone: Forgotten) -> dict[str, Any]:
     """All that decides what a data version holds, as JSON gives it back."""
     shares = {name: value for name, value in asdict(numbers).items() if name.endswith("_share")}
     entries = {name: pins(root, source, listed.archives) for name, source in chosen.items()}
-    return json.loads(json.dumps({"params": shares, "sources": entries}))
+    hashes = {"forgotten": sorted(gone.hashes)} if gone.hashes else {}
+    return json.loads(json.dumps({"params": shares, "sources": entries, **hashes}))
 
 
 def pins(root: Path, source: Source, known: Mapping[str, Archive]) -> dict[str, Any]:
@@ -204,10 +210,10 @@ def _checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
 
 def _unchanged(recorded: Mapping[str, Any], origin: Mapping[str, Any]) -> frozenset[str]:
     """The sources whose rows can be taken from `data/`: of the corpus those that are the same, of an application all, if none changed."""
-    if not recorded or recorded["params"] != origin["params"]:
+    if not recorded or recorded["params"] != origin["params"] or set(recorded.get("forgotten", ())) - set(origin.get("forgotten", ())):
         return frozenset()
     before, now = recorded["sources"], origin["sources"]
-    same = {name for name, entry in before.items() if entry == now.get(name) and entry["reader"] is not None}
+    same = {name for name, entry in before.items() if entry == now.get(name)}
     broken = {entry["target"] for name, entry in before.items() if name not in same} - {"corpus"}
     return frozenset(name for name in same if before[name]["target"] not in broken)
 

@@ -37,15 +37,15 @@ class Kept:
         return remote.file_name(self.uri) if remote.is_elsewhere(self.uri) else Path(shlex.split(self.uri)[0]).name
 
 
-def keep(root: Path, given: Sequence[str], max_bytes: int) -> Kept:
-    """Copy what `given` names below `.stemma/downloads`; paths are relative to the current folder.
+def keep(root: Path, work: Path, given: Sequence[str], max_bytes: int) -> Kept:
+    """Copy what `given` names below `.stemma/downloads`, by way of `work`; paths are relative to the current folder.
 
     Raises:
         UserError: there is no such thing, it cannot be had, or it is larger than `max_bytes`.
     """
     downloads = root / KEPT
     downloads.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=downloads) as folder:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
         partial = Path(folder) / "partial"
         if len(given) == 1 and remote.is_elsewhere(given[0]):
             remote.fetch(given[0], partial, max_bytes)
@@ -60,7 +60,7 @@ def keep(root: Path, given: Sequence[str], max_bytes: int) -> Kept:
     return Kept(downloads / sha256, sha256, uri)
 
 
-def kept(root: Path, name: str, source: Source, max_bytes: int) -> Kept:
+def kept(root: Path, work: Path, name: str, source: Source, max_bytes: int) -> Kept:
     """The bytes of a source that were kept here, or that are still where they were.
 
     Raises:
@@ -70,7 +70,7 @@ def kept(root: Path, name: str, source: Source, max_bytes: int) -> Kept:
     found = Kept(root / KEPT / sha256, sha256, uri)
     if not found.file.exists():
         try:
-            found = keep(root, [uri] if remote.is_elsewhere(uri) else [str(root / one) for one in shlex.split(uri)], max_bytes)
+            found = keep(root, work, [uri] if remote.is_elsewhere(uri) else [str(root / one) for one in shlex.split(uri)], max_bytes)
         except UserError as error:
             raise UserError(f"sources.yaml: {name}: its bytes are not kept on this machine, and {error}") from None
     with found.file.open("rb") as stream:

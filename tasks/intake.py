@@ -14,6 +14,7 @@ from model.errors import UserError
 from tasks import columns, readers, splits, tables
 from tasks.columns import SHOWN
 from tasks.examples import canonical
+from tasks.forgotten import Forgotten
 from tasks.readers import Refused, Row
 from tasks.sources import Source
 from tasks.spill import Spill
@@ -25,6 +26,8 @@ SHARD = 1 << 28  # bytes of rows in one file of the corpus
 SHOWN_REASONS = 5
 GROUP = 1 << 26  # bytes of rows in memory while they are written
 
+NOTHING = Forgotten(frozenset())
+
 Judge = Callable[[Row], Row | Refused]
 
 
@@ -35,6 +38,7 @@ class Taken:
     rows: int  # that fit, repetitions among them
     refused: int  # in quarantine, with the reason
     left_out: int  # files that are no data, in quarantine too
+    forgotten: int  # that were to be forgotten: nothing of them is kept
     reasons: dict[str, int]  # the commonest, and how often
 
 
@@ -46,13 +50,21 @@ class Limits:
     max_row_bytes: int
 
 
-def take(name: str, source: Source, files: Sequence[Path], quarantine: Path, limits: Limits, put: Callable[[Row, bytes], None]) -> Taken:
+def take(
+    name: str,
+    source: Source,
+    files: Sequence[Path],
+    quarantine: Path,
+    limits: Limits,
+    put: Callable[[Row, bytes], None],
+    forgotten: Forgotten = NOTHING,
+) -> Taken:
     """Hand each row of a source that fits to `put`, with its canonical bytes; those that are refused go to `quarantine/<name>.jsonl`.
 
     Raises:
         UserError: more than `max_refused_share` of the rows are refused, or there are none.
     """
-    num_rows = left_out = 0
+    num_rows = num_forgotten = left_out = 0
     reasons: Counter[str] = Counter()
     quarantine.mkdir(exist_ok=True)
     file = quarantine / f"{name}.jsonl"
@@ -60,6 +72,9 @@ def take(name: str, source: Source, files: Sequence[Path], quarantine: Path, lim
     with file.open("w", encoding="utf-8") as log:
         for found in _read(name, source, files):
             row = found if isinstance(found, Refused) else judge(found)
+            if not isinstance(row, Refused) and forgotten.holds(row, source.target):
+                num_forgotten += 1
+                continue
             if not isinstance(row, Refused):
                 written = canonical(row).encode()
                 if len(written) <= limits.max_row_bytes:
@@ -81,9 +96,9 @@ def take(name: str, source: Source, files: Sequence[Path], quarantine: Path, lim
             f"sources.yaml: {name}: {num_refused} of {num_rows + num_refused} rows refused, more than ingest.max_refused_share allows; "
             f"the reasons are in {file} ({count} times: {most})"
         )
-    if not num_rows:
+    if not num_rows + num_forgotten:
         raise UserError(f"sources.yaml: {name}: no rows in its {len(files)} files; mend its files or options")
-    return Taken(num_rows, num_refused, left_out, dict(reasons.most_common(SHOWN_REASONS)))
+    return Taken(num_rows, num_refused, left_out, num_forgotten, dict(reasons.most_common(SHOWN_REASONS)))
 
 
 def _read(name: str, source: Source, files: Sequence[Path]) -> Iterator[Row | Refused]:
