@@ -135,11 +135,11 @@ def _store(stage: "PipelineStage") -> None:
 
 
 def _write_lock(root: Path, document: dict[str, Any]) -> None:
-    """Write dvc.lock whole or not at all: DVC would write in place, and a kill would leave half a file."""
+    """Write dvc.lock whole or not at all: DVC would write in place, and a kill would leave half a file. The same whichever stage ended first."""
     from dvc.utils.serialize import dump_yaml
 
     partial = root / ".stemma" / "dvc.lock.partial"
-    dump_yaml(str(partial), document)
+    dump_yaml(str(partial), document | {"stages": dict(sorted(document["stages"].items()))})
     partial.replace(root / "dvc.lock")
 
 
