@@ -49,8 +49,8 @@ def snapshot(root: Path) -> str:
     with _index(root) as variables:
         git(root, "add", "--update", ":/", variables=variables)
         new = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE, variables=variables)
-        code = [path for path in paths(new) if _is_code(root, path)]
-        git(root, "update-index", "--add", "-z", "--stdin", stdin=_listing(code), variables=variables)
+        if code := [path for path in paths(new) if _is_code(root, path)]:
+            git(root, "update-index", "--add", "-z", "--stdin", stdin=_listing(code), variables=variables)
         return git(root, "write-tree", variables=variables)
 
 
@@ -61,9 +61,9 @@ def seal(root: Path, tree: str, message: str) -> str:
         UserError: git refuses.
     """
     whole = with_results(root, tree)
-    newest = _newest(root)
-    if newest and git(root, "rev-parse", f"{newest}^{{tree}}") == whole:
-        return newest
+    newest = git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(tree) %(objectname)", REFS)
+    if newest.startswith(whole):
+        return newest.split()[1]
     head = commit_of(root, "HEAD")
     commit = git(root, "commit-tree", whole, *(["-p", head] if head else []), "-F", "-", stdin=message + "\n", variables=AUTHOR)
     now = datetime.now(UTC)
@@ -110,10 +110,6 @@ def data_versions_at(root: Path, commits: Iterable[str]) -> list[str | None]:
     return [match and match[1] for match in found]
 
 
-def _newest(root: Path) -> str | None:
-    return git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(objectname)", REFS) or None
-
-
 def _is_code(root: Path, path: str) -> bool:
     """Whether a new file belongs to the code; a repository inside this one is listed as a folder."""
     file = root / path
@@ -136,5 +132,5 @@ def _index(root: Path, tree: str | None = None) -> Iterator[dict[str, str]]:
         else:
             theirs = root / git(root, "rev-parse", "--git-path", "index")
             if theirs.exists():
-                shutil.copyfile(theirs, index)
+                shutil.copy2(theirs, index)  # its time too: git looks again at what is no older than the index
         yield variables

@@ -135,7 +135,7 @@ def _store(stage: "PipelineStage") -> None:
 
 
 def _write_lock(root: Path, document: dict[str, Any]) -> None:
-    """Write dvc.lock whole or not at all: DVC would write in place, and a kill would leave half a file. The same whichever stage ended first."""
+    """Write dvc.lock whole or not at all, where DVC would write in place, and in the order of names, whichever stage ended first."""
     from dvc.utils.serialize import dump_yaml
 
     partial = root / ".stemma" / "dvc.lock.partial"
