@@ -24,30 +24,23 @@ class Copies:
 
     def lines(self) -> list[str]:
         """For people: each place, and what removes the copy there."""
-        told = []
-        if self.versions:
-            named = ", ".join(f"{version[:8]} ({rows} rows)" for version, rows in self.versions.items())
-            told.append(
-                f"older data versions, in the DVC cache and wherever they were pushed: {named}; and what stages made of them in build/"
-            )
-            told.append(
-                "  `stemma run` replaces build/; `stemma gc` frees the objects once no tip of a branch, tag, run commit or model names them"
-            )
-        if self.run_commits:
-            told.append(f"run commits that keep those versions: {', '.join(self.run_commits)}")
-            told.append("  `git update-ref -d REF` for each, here and in every clone that has them, then `stemma gc`")
-        if self.models:
-            told.append(f"models made from those versions, which may have them by heart: {', '.join(self.models)}")
-            told.append("  `stemma run` makes new ones; delete the old in MLflow, then `stemma gc`")
-        if self.predictions:
-            told.append(f"predictions in MLflow, which quote test rows: those of {', '.join(self.predictions)}")
-            told.append("  delete the runs and versions in MLflow, then `mlflow gc`")
-        if self.originals:
-            told.append(f"what was ingested: {', '.join(self.originals)}")
-            told.append("  delete the file if you can do without it; as long as it is there it is read past these records")
-        if self.unknown:
-            told.append(f"not searched, not at hand: {', '.join(version[:8] for version in self.unknown)}; `stemma pull` fetches them")
-        return told
+        rows = [f"{version[:8]} ({count} rows)" for version, count in self.versions.items()]
+        prepared = ["build/ and the cache of stage outputs"] if rows else []
+        unknown = [version[:8] for version in self.unknown]
+        places = [
+            (
+                "data versions in the DVC cache and wherever they were pushed",
+                rows,
+                "`stemma gc`, once no commit or model needs them",
+            ),
+            ("what stages made of those", prepared, "`stemma run`, then `stemma gc`"),
+            ("run commits that keep those", self.run_commits, "`git update-ref -d REF` for each, in every clone, then `stemma gc`"),
+            ("models made from those, which may know it by heart", self.models, "`stemma run`, delete these in MLflow, then `stemma gc`"),
+            ("predictions in MLflow that quote test rows", self.predictions, "delete these runs and versions, then `mlflow gc`"),
+            ("one or more of what was ingested", self.originals, "delete it if you can do without; else it is read past the record"),
+            ("perhaps data versions that are not at hand", unknown, "`stemma pull`, and ask again"),
+        ]
+        return [f"{place}: {', '.join(names)}\n    remove: {remedy}" for place, names, remedy in places if names]
 
 
 def remaining(root: Path, asked: Forgotten, say: Say) -> tuple[int, Copies]:

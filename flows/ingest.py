@@ -75,8 +75,10 @@ class IngestReport:
     def _changes(self) -> Iterator[str]:
         for name in dict.fromkeys([*self.rows, *self.rows_before]):
             count, before = self.rows.get(name, 0), self.rows_before.get(name, 0)
-            change = f" ({count - before:+,})" if self.rows_before and count != before else ""
-            yield f"  {name:<40}{count:>9,} rows{change}"
+            if not self.rows_before:
+                yield f"  {name:<40}{count:>9,} rows"
+            elif count != before:
+                yield f"  {name:<40}{count:>9,} rows ({count - before:+,})"
 
     def _refusals(self) -> Iterator[str]:
         for name, taken in self.taken.items():
