@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_versions.data, name="data")
-for verb in (cli_ingest.ingest, cli_versions.rollback, cli_proof.lineage, cli_proof.verify):
+for verb in (cli_ingest.ingest, cli_versions.rollback, cli_proof.lineage, cli_proof.verify, cli_proof.doctor):
     app.command()(verb)
 
 Set = Annotated[

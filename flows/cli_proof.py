@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from flows.printing import Json, console, print_json, say
@@ -74,6 +75,25 @@ def verify(
                 _show_rows((f"{verdict.model}: rebuilt", "", ""), rebuilt)
             typer.echo(verdict.summary())
     raise typer.Exit(int(not all(verdict.same for verdict in verdicts)))
+
+
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Find and mend what an accident has left, or explain it. Exit 0: nothing is left to you.
+
+    Example: `stemma doctor`
+    """
+    from flows import doctor as doctors
+
+    with Console(stderr=True).status("looking, and hashing what registered versions need"):
+        found = doctors.doctor(context.obj)
+    if as_json:
+        print_json([ailment.to_json() for ailment in found])
+    elif found:
+        rows = [(one.what, one.found, f"[green]{one.done}[/]" if one.done else f"[yellow]{one.todo}[/]") for one in found]
+        _show_rows(("what", "found", "done, or to do"), rows)
+    else:
+        typer.echo("nothing is out of order")
+    raise typer.Exit(int(any(one.todo for one in found)))
 
 
 def _coloured(state: str) -> str:

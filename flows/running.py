@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import prefect_server, stopping, walk
+from flows import prefect_server, stopping, unended, walk
 from flows.display import Display
 from flows.walk import LifecycleResult
 
@@ -18,7 +18,7 @@ def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> Lifec
     """
     with stopping.promptly(), Display(root) as display, walk.opened(root, display, only, force) as steps:
         url = prefect_server.named(root)
-        if url is None and steps.nothing_to_do():  # it takes no server to say so
+        if url is None and not unended.left_with_prefect(root) and steps.nothing_to_do():  # it takes no server to say so
             return steps.result()
         with reporting_to(root, url):
             from flows import lifecycle

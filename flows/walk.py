@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import graph, processes, stages, workspace
+from flows import doctor, graph, processes, stages, workspace
 from flows import plan as planning
 from flows.display import Display
 from flows.graph import Shape
@@ -175,7 +175,7 @@ class Walk:
 def opened(root: Path, display: Display, only: str | None, force: Sequence[str]) -> Iterator[Walk]:
     """The right to run the lifecycle of a project, and a walk over its graph.
 
-    What an earlier lifecycle left running is ended, what params.yaml no longer names is pruned, missing data comes from the cache.
+    What an earlier lifecycle left behind is put in order, what params.yaml no longer names is pruned, missing data comes from the cache.
 
     Raises:
         UserError: not a git or DVC repository, no such stage, or the data is not there.
@@ -183,8 +183,8 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
     workspace.check(root)
     os.chdir(root)  # DVC resolves some paths against it
     with workspace.lifecycle_lock(root, display.says):
-        for name in processes.end_leftovers(root):
-            display.says(f"{name}: ended, an earlier run had left it behind")
+        for ailment in doctor.quick(root):
+            display.says(str(ailment))
         with graph.changing(root, display.says) as repo:
             for name in stages.prune(repo):
                 display.says(f"{name}: pruned, params.yaml no longer names it")

@@ -1,12 +1,12 @@
 """The run of a lifecycle in MLflow: the parent of its stages' runs, with every outcome and the way to the runs of earlier lifecycles."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import shown
+from tasks import records, shown
 from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
         client = connect(root)
         with explained(root):
             where = experiment(client, root)
-            _bury_the_dead(client, root, where)
+            bury_the_dead(root)
             name = f"lifecycle {datetime.now():%Y-%m-%d %H:%M:%S}"
             ours = {**tags, "workspace": workspace(root), "process": _this_process()}
             return client.create_run(where, run_name=name, tags={f"stemma.{key}": value for key, value in ours.items()}).info.run_id
@@ -68,18 +68,37 @@ def close_lifecycle(
         _end(client, where, run_id, status)
 
 
+def bury_the_dead(root: Path, orphans: bool = False) -> list[str]:
+    """End the runs of lifecycles that were killed, and of their stages, which say RUNNING for ever; their names.
+
+    A stage that starts again with the same key goes on in its run. `orphans`: those of stages without a lifecycle too; for whoever knows
+    that no stage is at work.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    found = records.unended(root)
+    alive = {run.id for run in found if "stemma.process" in run.tags and _lives(run.tags["stemma.process"])}
+    dead = [run for run in found if run.id not in alive and _is_dead(run.tags, alive, orphans)]
+    if dead:
+        client = connect(root)
+        with explained(root):
+            for run in sorted(dead, key=lambda run: "stemma.process" in run.tags):  # the lifecycle last
+                client.set_terminated(run.id, "KILLED")
+    return [run.name for run in dead]
+
+
+def _is_dead(tags: Mapping[str, str], alive: set[str], orphans: bool) -> bool:
+    if "stemma.process" in tags:
+        return True
+    parent = tags.get("mlflow.parentRunId")
+    return parent not in alive if parent else orphans
+
+
 def _this_process() -> str:
     import psutil
 
     return f"{os.getpid()} {psutil.Process().create_time():.2f}"
-
-
-def _bury_the_dead(client: "MlflowClient", root: Path, where: str) -> None:
-    """Runs of lifecycles that were killed say RUNNING for ever. (A stage that starts again with the same key goes on in its run.)"""
-    here = f"attributes.status = 'RUNNING' and tags.`stemma.workspace` = '{workspace(root)}' and tags.`stemma.process` LIKE '% %'"
-    for run in client.search_runs([where], here):
-        if not _lives(run.data.tags["stemma.process"]):
-            _end(client, where, run.info.run_id, "KILLED")
 
 
 def _end(client: "MlflowClient", where: str, run_id: str, status: str) -> None:

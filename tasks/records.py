@@ -29,6 +29,10 @@ FINISHED = """
     WHERE runs.status = 'FINISHED' AND runs.lifecycle_stage = 'active'
     ORDER BY runs.start_time DESC LIMIT 1
 """
+RUNNING = """
+    SELECT runs.run_uuid, runs.name, tags.key, tags.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid
+    WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active'
+"""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,36 @@ def run_tags(root: Path, run_id: str) -> dict[str, str] | None:
     with tracking.explained(root):
         found = client.search_runs([tracking.experiment(client, root)], f"attributes.run_id = '{run_id}'")
         return dict(found[0].data.tags) if found else None
+
+
+@dataclass(frozen=True)
+class Unended:
+    """A run that says RUNNING, whether anybody is at work on it or not."""
+
+    id: str
+    name: str
+    tags: dict[str, str]
+
+
+def unended(root: Path) -> list[Unended]:
+    """The runs of this workspace that say RUNNING.
+
+    Raises:
+        TrackingError: the server does not answer.
+    """
+    if tracking.is_new(root):
+        return []
+    runs: dict[str, Unended] = {}
+    if file := tracking.database(root):
+        with _opened(root, file) as database:
+            for id, name, key, value in database.execute(RUNNING):
+                runs.setdefault(id, Unended(id, name, {})).tags[key] = value
+    else:
+        client = tracking.connect(root)
+        with tracking.explained(root):
+            for run in client.search_runs([tracking.experiment(client, root)], "attributes.status = 'RUNNING'"):
+                runs[run.info.run_id] = Unended(run.info.run_id, run.info.run_name, dict(run.data.tags))
+    return [run for run in runs.values() if run.tags.get("stemma.workspace") == tracking.workspace(root)]
 
 
 def of_mlflow(found: "ModelVersion") -> Version:
