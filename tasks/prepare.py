@@ -79,7 +79,7 @@ def run(data: Path, out: Path, *, params: Params, session: Session) -> dict[str,
     names = sorted(file.parent.name for file in data.glob("*/test.parquet"))
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    held_out = HeldOut(_tests(data, names, params), params.test_splits)
+    held_out = HeldOut(tests(data, names, params), params.test_splits)
     with Listing(out / "contamination.parquet") as listing:
         corpus, numbers = documents.prepare(data, out / "corpus", params, held_out, listing, session.progress)
         report: dict[str, Any] = {"corpus": corpus, "applications": {}}
@@ -92,7 +92,7 @@ def run(data: Path, out: Path, *, params: Params, session: Session) -> dict[str,
     return numbers
 
 
-def _tests(data: Path, names: Sequence[str], params: Params) -> Iterator[tuple[str, list[list[str]]]]:
+def tests(data: Path, names: Sequence[str], params: Params) -> Iterator[tuple[str, list[list[str]]]]:
     """The texts of all test splits, cleaned as what they are compared with."""
     for name in names:
         for rows in tables.portions(data / name / "test.parquet"):

@@ -52,12 +52,12 @@ def reasons(rows: Sequence[dict[str, Any]], limits: Quality) -> list[str | None]
     plain = [" ".join(each) if lang == "zh" else text for text, lang, each in zip(texts, languages, words, strict=True)]
     repeated = _of_ngrams(units.words(plain, unspaced=True), limits)
     return [
-        _of_words(text, each, lang, limits) or _of_lines(text, limits) or (ngrams if len(each) >= limits.min_words else None)
+        of_words(text, each, lang, limits) or of_lines(text, limits) or (ngrams if len(each) >= limits.min_words else None)
         for text, each, lang, ngrams in zip(texts, words, languages, repeated, strict=True)
     ]
 
 
-def _of_words(text: str, words: list[str], lang: str | None, limits: Quality) -> str | None:
+def of_words(text: str, words: list[str], lang: str | None, limits: Quality) -> str | None:
     if not words:
         return "no words"
     mean = sum(map(len, words)) / len(words)
@@ -73,7 +73,7 @@ def _of_words(text: str, words: list[str], lang: str | None, limits: Quality) ->
     return None
 
 
-def _of_lines(text: str, limits: Quality) -> str | None:
+def of_lines(text: str, limits: Quality) -> str | None:
     lines = [line for line in text.split("\n") if line]
     if len(lines) < 2:
         return None

@@ -48,12 +48,13 @@ class Step:
                     beside = {"beside": _safe(after.beside)[:SAMPLE_CHARACTERS]} if after.beside else {}
                     self.samples.append({"why": after.why, "text": _safe(after.text)[:SAMPLE_CHARACTERS]} | beside)
             else:
-                self._compare(self._shown(before), self._shown(after))
                 left.append(after)
+                if after != before:
+                    self._compare(self._shown(before), self._shown(after))
         return left
 
     def _compare(self, before: str, after: str) -> None:
-        if before == after:
+        if before == after:  # in what is shown
             return
         self.changed += 1
         if self.changed <= SAMPLES:
