@@ -20,6 +20,7 @@ from tasks.splits import split_of
 
 WORD = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+PIECE = re.compile(r"[\u3040-\u9fff]|[^\s\u3040-\u9fff]+|\s+")  # a character, a word, or what parts words
 
 Row = dict[str, Any]
 
@@ -58,7 +59,7 @@ def prepare(data: Path, out: Path) -> int:
 
     def sketch(row: Row) -> Row:
         minhash = MinHash(num_perm=rules.bands * rules.rows, seed=1, scheme="affine32")
-        minhash.update_batch([run.encode() for run in _runs(row["text"], rules.words, rules.characters)])
+        minhash.update_batch([run.encode() for run in runs(row["text"], rules.words, rules.characters)])
         return {"hashes": minhash.hashvalues}
 
     def is_first(row: Row, number: int) -> bool:
@@ -150,11 +151,12 @@ def _held_out(data: Path, numbers: Params) -> set[str]:
 
 def _passages(texts: list[str], numbers: Params) -> set[str]:
     sizes = numbers.test_splits
-    return {run for text in texts for run in _runs(text, sizes.words, sizes.characters)}
+    return {run for text in texts for run in runs(text, sizes.words, sizes.characters)}
 
 
-def _runs(text: str, num_words: int, num_characters: int) -> set[str]:
+def runs(text: str, num_words: int, num_characters: int) -> set[str]:
+    """Each so many words, and each so many characters of scripts without spaces, in a row."""
     folded = text.casefold()
     words, characters = WORD.findall(folded), CHARACTER.findall(folded)
-    runs = {" ".join(words[start : start + num_words]) for start in range(len(words) - num_words + 1)}
-    return runs | {"".join(characters[start : start + num_characters]) for start in range(len(characters) - num_characters + 1)}
+    found = {" ".join(words[start : start + num_words]) for start in range(len(words) - num_words + 1)}
+    return found | {"".join(characters[start : start + num_characters]) for start in range(len(characters) - num_characters + 1)}

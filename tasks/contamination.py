@@ -1,7 +1,8 @@
 """The texts of test splits in; which passages of them other texts hold, out.
 
 A passage is 13 words in a row (Brown et al. 2020, appendix C), or 20 characters where words are not written apart; case, punctuation and
-spacing do not count. Passages are compared by 64-bit numbers, so a test split takes 16 bytes a word.
+spacing do not count. What many test texts have ("sign up for our newsletter ...") is no passage of any. Passages are compared by 64-bit
+numbers, so a test split takes 16 bytes a word.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import numpy as np
 
 from model.params import STRICT, Positive
 from tasks import tables, units
+from tasks.duplicates import Distinct
 from tasks.units import Numbers, Places, Units
 
 SCREEN = np.uint64(2**24 - 1)  # most passages that are no match are told by these bits, without a search
@@ -28,6 +30,7 @@ class Overlap:
     enabled: bool
     words: Positive
     characters: Positive  # of scripts written without spaces
+    max_texts: Positive  # of test splits that have the passage: what more of them have is a phrase, and tells nothing
 
 
 @dataclass(frozen=True)
@@ -46,19 +49,21 @@ class HeldOut:
         self._size = size
         self._applications: list[str] = []
         self._wholes: dict[bytes, int] = {}
+        distinct = Distinct()
         found: list[tuple[Numbers, int]] = []
         for application, rows in examples:
             if application not in self._applications:
                 self._applications.append(application)
             number = self._applications.index(application)
-            for part in self._parts([text for texts in rows for text in texts]):
-                found.append((np.unique(part.hashes), number))
+            for part in self._parts([text for texts in rows for text in texts if distinct.is_new(text)]):
+                found.append((part.of_each_text(), number))
             for whole in self._wholes_of([texts[0] for texts in rows]).values():
                 self._wholes.setdefault(whole, number)
         passages = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in found)])
         owners = np.repeat(np.array([number for _, number in found], np.int64), [len(hashes) for hashes, _ in found])
-        self._passages, first = np.unique(passages, return_index=True)
-        self._owners = owners[first]
+        passages, first, num_texts = np.unique(passages, return_index=True, return_counts=True)
+        self._passages = passages[num_texts <= size.max_texts]
+        self._owners = owners[first[num_texts <= size.max_texts]]
         self._screen = np.zeros(int(SCREEN) + 1, np.bool_)
         self._screen[self._passages & SCREEN] = True
 
@@ -108,6 +113,13 @@ class _Part:
     size: int
     hashes: Numbers
     begins: Places
+
+    def of_each_text(self) -> Numbers:
+        """The hashes, once for each text that has them."""
+        owners = self.units.owners[self.begins]
+        order = np.lexsort((self.hashes, owners))
+        hashes, owners = self.hashes[order], owners[order]
+        return hashes[np.concatenate([[True], (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])])] if len(hashes) else hashes
 
 
 class Listing:

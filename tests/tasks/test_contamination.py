@@ -6,7 +6,7 @@ from tasks import units
 from tasks.contamination import HeldOut, Overlap, texts_of
 
 HELD_OUT_ZH = "大桥于一九三二年建成通车至今承载着两条铁路轨道和四条行车道路每天有数万人经过"
-SIZE = Overlap(enabled=True, words=13, characters=20)
+SIZE = Overlap(enabled=True, words=13, characters=20, max_texts=3)
 
 
 def held_out(*rows):
@@ -34,6 +34,12 @@ def test_a_passage_does_not_reach_from_one_text_into_the_next():
 def test_a_short_text_counts_only_as_a_whole_and_only_the_main_one():
     tests = [["Wow!", "positive"]]
     assert found(tests, ["WOW", "x"], ["Wow, positive"], ["other", "Wow!"], ["!"]) == ["WOW", None, None, None]
+
+
+def test_what_many_test_texts_have_is_a_phrase_and_no_passage():
+    phrase = " ".join(f"word{number}" for number in range(13))
+    assert found([[f"{phrase} {number}"] for number in range(3)] + [[f"{phrase} 2"]], [f"Now {phrase}."]) == [phrase]
+    assert found([[f"{phrase} {number}"] for number in range(4)], [f"Now {phrase}."]) == [None]
 
 
 def test_tags_are_no_text():
