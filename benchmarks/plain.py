@@ -117,8 +117,8 @@ def is_good(text: str, lang: str, limits: quality.Quality) -> bool:
     words = [word for piece in words for word in re.findall(r"[^\W_]+", piece.casefold())]
     total = sum(map(len, words))
     for size, limit in enumerate(limits.max_top_ngrams, 2):
-        most = Counter(_grams(words, size)).most_common(1)
-        if most and most[0][1] > 1 and most[0][1] * sum(map(len, most[0][0])) > limit * total:
+        shares = (count * sum(map(len, gram)) for gram, count in Counter(_grams(words, size)).items() if count > 1)
+        if max(shares, default=0) > limit * total:
             return False
     for size, limit in enumerate(limits.max_repeated_ngrams, 2 + len(limits.max_top_ngrams)):
         grams = list(_grams(words, size))
