@@ -1,11 +1,12 @@
 """Forgotten records in; every place where copies of them remain, and what would remove them, out."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows import data_log, objects, run_commits
-from flows.ingest import Say
+from flows.ingest import ORIGIN, Say
 from flows.objects import Objects
 from tasks import forgotten, records, sources, tables
 from tasks.forgotten import Forgotten
@@ -59,7 +60,7 @@ def remaining(root: Path, asked: Forgotten, say: Say) -> tuple[int, Copies]:
             held[version.hash] = Counter()
             for name, md5 in listing.items():
                 target = name.partition("/")[0]
-                if name.endswith(".parquet") and target != "pretrained":
+                if _is_searched(name):
                     if (md5, target) not in searched:
                         searched[md5, target] = _search(store, md5, target, asked)
                     held[version.hash][name] += searched[md5, target][0]
@@ -76,6 +77,25 @@ def remaining(root: Path, asked: Forgotten, say: Say) -> tuple[int, Copies]:
         predictions=[f"{one.name}/{one.version}" for one in known if f"{one.name}/test.parquet" in places],
         originals=_originals(root, targets),
     )
+
+
+def rows_to_forget(root: Path, version: str) -> int:
+    """How many rows of a data version forgotten.txt lists; none where the version was made past the whole list."""
+    asked = forgotten.read(root)
+    if not asked.hashes:
+        return 0
+    with objects.opened(root) as store:
+        listing = store.listing(version) or {}
+        origin = store.open(listing.get(ORIGIN, "none"))
+        if origin:
+            with origin:
+                if asked.hashes <= set(json.load(origin).get("forgotten", ())):
+                    return 0
+        return sum(_search(store, md5, name.partition("/")[0], asked)[0] for name, md5 in listing.items() if _is_searched(name))
+
+
+def _is_searched(name: str) -> bool:
+    return name.endswith(".parquet") and not name.startswith("pretrained/")
 
 
 def _search(store: Objects, md5: str, target: str, asked: Forgotten) -> tuple[int, set[str]]:

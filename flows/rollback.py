@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import commits, graph, placement, processes, references, run_commits, states, workspace
+from flows import commits, doctor, forgetting, graph, placement, recorded, references, run_commits, states, workspace
 from flows.content import content_hash
 from flows.git import blobs, commit_of, git
 from flows.objects import Objects
 from flows.states import AliasMove, Change, Files, Part
 from model.errors import UserError
-from tasks import aliases, tracking
+from tasks import aliases
 
 EVERYTHING: frozenset[Part] = frozenset({"data", "run", "models"})
 WORK = ".stemma/rollback"
@@ -65,17 +65,20 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
     """
     workspace.check(root)
     with workspace.lifecycle_lock(root, say):
-        for name in processes.end_leftovers(root):
-            say(f"{name}: ended, an earlier run had left it behind")
+        for ailment in doctor.quick(root):
+            say(str(ailment))
         carry_on(root, say)
         change = states.change_to(root, references.resolve(root, ref), parts)
+        if change.forgotten and "run" in parts:
+            remedy = f"`stemma rollback {ref} --data-only` brings the data back without them, as a new data version"
+            raise UserError(f"{change.title}: its data holds {change.forgotten} rows that are to be forgotten; {remedy}")
         _check(root, change)
         if change.nothing:
             return Rollback(change)
         if not agrees(change):
             return None
         kept = _keep(root, change.title) if change.files else None
-        made = _carry_out(root, change, commit_of(root, "HEAD"))
+        made = _carry_out(root, change, commit_of(root, "HEAD"), say)
         return Rollback(change, made, git(root, "branch", "--show-current") or None, kept)
 
 
@@ -96,7 +99,7 @@ def carry_on(root: Path, say: Say) -> None:
         journal.unlink()
         return
     say(f"going on with the rollback to {change.title}, which was killed")
-    _carry_out(root, change, written["head"])
+    _carry_out(root, change, written["head"], say)
 
 
 def _check(root: Path, change: Change) -> None:
@@ -122,20 +125,21 @@ def _stands(root: Path, head: str | None, change: Change) -> bool:
     return now == head or (commit_of(root, "HEAD^") == head and git(root, "log", "-1", "--format=%B").strip() == _message(change))
 
 
-def _carry_out(root: Path, change: Change, head: str | None) -> str | None:
+def _carry_out(root: Path, change: Change, head: str | None, say: Say) -> str | None:
     """The commit, or None where it had nothing to hold."""
     with ThreadPoolExecutor(1) as beside, graph.changing(root) as repo:
-        answers = beside.submit(tracking.connect, root) if change.moves else None  # loads MLflow while files are copied
+        registry = beside.submit(aliases.registry, root, recorded.mlflow_url(root)) if change.moves else None  # while files are copied
         placement.stage(Objects(repo), root, change.outs, root / WORK)
-        if answers:
-            answers.result()
+        client = registry and registry.result()
         _write_journal(root, change, head)
-        moved = beside.submit(_move, root, change)
+        moved = beside.submit(_move, root, change, client)
         placement.place(root, change.outs, change.gone, root / WORK)
         _write(root, change.files)
         moved.result()
-        made = commits.commit(root, list(change.files), _message(change)) if change.files else None
-        (root / JOURNAL).unlink()
+    if change.forgotten:
+        forgetting.reapply(root, say)
+    made = commits.commit(root, list(change.files), _message(change)) if change.files else None
+    (root / JOURNAL).unlink()
     return made
 
 
@@ -148,9 +152,9 @@ def _write_journal(root: Path, change: Change, head: str | None) -> None:
     partial.replace(root / JOURNAL)
 
 
-def _move(root: Path, change: Change) -> None:
+def _move(root: Path, change: Change, client: Any) -> None:
     for move in change.moves:
-        aliases.move(root, move.name, move.alias, move.after, f"rollback to {change.title}")
+        aliases.move(root, move.name, move.alias, move.after, f"rollback to {change.title}", client)
 
 
 def _write(root: Path, files: Files) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from flows import graph, run_commits
+from flows import copies, graph, run_commits
 from flows import plan as planning
 from flows.content import content_hash
 from flows.git import blobs, commit_of, git, paths
@@ -46,6 +46,7 @@ class Change:
     other: list[str]  # those of `outs` that are not what lies there now
     gone: list[str]  # outputs that the state has not
     moves: list[AliasMove]
+    forgotten: int  # rows of its data that forgotten.txt lists
     rebuilds: list[StagePlan]  # what the next run would not leave alone
 
     @property
@@ -61,6 +62,8 @@ class Change:
                 yield f"  {kind}: {', '.join(names)}"
         for move in self.moves:
             yield f"  model {move.name}: {move.alias} {move.before or 'none'} -> {move.after or 'none'}"
+        if self.forgotten:
+            yield f"  its data without {self.forgotten} rows that are to be forgotten, as a new data version"
         if self.rebuilds:
             yield "what the next run would make again, since code, numbers or data have moved on (--code takes the code back too):"
         for stage in self.rebuilds:
@@ -86,8 +89,9 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
     texts = {path: _text(root, there.get(path)) for path in READ}
     if "data" in parts and not texts["data.dvc"]:
         raise UserError(f"{state}: no data.dvc in commit {commit}; name a state that has data")
-    outs = {path: md5 for part in parts for path, md5 in _outs(texts, part)}
-    now = dict(_outs({path: _on_disk_text(root, path) for path in READ}, "run")) if "run" in parts else {}
+    described: dict[str, dict[str, str]] = {"data": _outs(texts["data.dvc"]), "run": _outs(texts["dvc.lock"])}
+    outs = {path: md5 for part in described if part in parts for path, md5 in described[part].items()}
+    now = _outs(_on_disk_text(root, "dvc.lock")) if "run" in parts else {}
     return Change(
         title=str(state),
         commit=commit,
@@ -96,7 +100,8 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
         outs=outs,
         other=[path for path, md5 in outs.items() if content_hash(root / path) != md5],
         gone=[path for path in now if (root / path).exists() and not any(f"{kept}/".startswith(f"{path}/") for kept in outs)],
-        moves=_moves(root, state, {md5 for _, md5 in _outs(texts, "run")}) if "models" in parts else [],
+        moves=_moves(root, state, set(described["run"].values())) if "models" in parts else [],
+        forgotten=copies.rows_to_forget(root, outs["data"]) if "data" in outs else 0,
         rebuilds=_rebuilds(root, {path: texts[path] for path in READ if path in files}, outs) if outs and "code" not in parts else [],
     )
 
@@ -146,13 +151,11 @@ def _changed(root: Path, files: Files) -> list[str]:
     return [path for path in files if contents.get(path) != ((root / path).read_bytes() if (root / path).is_file() else None)]
 
 
-def _outs(texts: Mapping[str, str | None], part: str) -> Iterator[tuple[str, str]]:
-    """Path and hash of what data.dvc, or dvc.lock, describes."""
-    yaml = YAML(typ="safe")
-    if part == "data" and (data := texts["data.dvc"]):
-        yield from ((out["path"], out["md5"]) for out in yaml.load(data)["outs"])
-    if part == "run" and (lock := texts["dvc.lock"]):
-        yield from ((out["path"], out["md5"]) for stage in yaml.load(lock)["stages"].values() for out in stage.get("outs", []))
+def _outs(text: str | None) -> dict[str, str]:
+    """Hash by path of what a data.dvc or a dvc.lock describes."""
+    described = YAML(typ="safe").load(text) if text else {}
+    entries = [described, *described.get("stages", {}).values()]
+    return {out["path"]: out["md5"] for entry in entries for out in entry.get("outs", [])}
 
 
 def _moves(root: Path, state: Reference, hashes: set[str]) -> list[AliasMove]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import doctor, graph, processes, stages, workspace
+from flows import doctor, graph, processes, rollback, stages, workspace
 from flows import plan as planning
 from flows.display import Display
 from flows.graph import Shape
@@ -175,7 +175,8 @@ class Walk:
 def opened(root: Path, display: Display, only: str | None, force: Sequence[str]) -> Iterator[Walk]:
     """The right to run the lifecycle of a project, and a walk over its graph.
 
-    What an earlier lifecycle left behind is put in order, what params.yaml no longer names is pruned, missing data comes from the cache.
+    What an earlier lifecycle left behind is put in order, a rollback that was killed is completed, what params.yaml no longer names is
+    pruned, missing data comes from the cache.
 
     Raises:
         UserError: not a git or DVC repository, no such stage, or the data is not there.
@@ -185,6 +186,7 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
     with workspace.lifecycle_lock(root, display.says):
         for ailment in doctor.quick(root):
             display.says(str(ailment))
+        rollback.carry_on(root, display.says)
         with graph.changing(root, display.says) as repo:
             for name in stages.prune(repo):
                 display.says(f"{name}: pruned, params.yaml no longer names it")

@@ -4,6 +4,7 @@ import getpass
 import json
 import subprocess
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from tasks import records, tracking
 from tasks.records import Version
+from tasks.served import Served
 
 GIVEN = ("champion", "challenger")  # by the gate; another that somebody has set stays where it is
 TAG = "stemma.move."  # and the time, so that their names are in order
@@ -32,7 +34,16 @@ class Move:
         return asdict(self)
 
 
-def move(root: Path, name: str, alias: str, version: int | None, why: str) -> bool:
+def registry(root: Path, server: str | None = None) -> Any:
+    """What moves aliases: the server of `stemma up` at this address where it shows this machine's registry, else MLflow's client.
+
+    Raises:
+        TrackingError: the registry does not answer.
+    """
+    return Served(root, server) if server and tracking.database(root) else tracking.connect(root)
+
+
+def move(root: Path, name: str, alias: str, version: int | None, why: str, client: Any = None) -> bool:
     """Let an alias of the model `name` point at a version, or at none, and record it; False if it does already.
 
     Recorded first: whoever is killed in between does both again, and the record is written once.
@@ -40,8 +51,8 @@ def move(root: Path, name: str, alias: str, version: int | None, why: str) -> bo
     Raises:
         TrackingError: the registry does not answer.
     """
-    client = tracking.connect(root)
-    with tracking.explained(root):
+    client = client or registry(root)
+    with nullcontext() if isinstance(client, Served) else tracking.explained(root):
         model = client.get_registered_model(name)
         before = model.aliases.get(alias)
         before = None if before is None else int(before)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import data_versions, forgetting
+from flows import data_versions, forgetting, rollback
 from flows.additions import Wish, add
 from flows.ingest import ingest
 from model.errors import UserError
@@ -105,3 +105,18 @@ def test_a_mistake_is_one_line_and_changes_nothing(root, content, message):
     with pytest.raises(UserError, match=message):
         forgetting.forget(root, Path("records"), say=quiet)
     assert not (root / "forgotten.txt").exists()
+
+
+def test_a_rollback_does_not_bring_it_back(root):
+    old, texts = data_versions.in_use(root).hash, everything(root)
+    version = forget(root, "Review 7 is what it is.").report.version
+    with pytest.raises(UserError, match=rf"its data holds 2 rows that are to be forgotten; `stemma rollback {old} --data-only`"):
+        rollback.rollback(root, old, rollback.EVERYTHING, lambda change: True, quiet)
+    assert data_versions.in_use(root) == version
+    add(root, ["notes.txt"], Wish(target="corpus", replace=True, lang="en"), say=quiet)
+    done = rollback.rollback(root, old, frozenset({"data"}), lambda change: True, quiet)
+    assert data_versions.in_use(root) == version
+    assert texts - everything(root) == {text for text in texts if "Review 7 " in text}
+    shown = subprocess.run(["git", "show", "--name-only", "--format=%H"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == [done.commit, "data.dvc", "sources.yaml"]
+    assert not subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, check=True).stdout

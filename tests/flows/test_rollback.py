@@ -236,11 +236,10 @@ def test_a_detached_head_gets_the_commit(project: Path, two: Two) -> None:
     assert (git(project, "rev-parse", "HEAD"), git(project, "rev-parse", "HEAD^")) == (made, main)
 
 
-@pytest.mark.parametrize("stop", ["placement.place", "_write", "commits.commit", "git"])
-def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(project: Path, two: Two, stop: str) -> None:
-    """The process is killed just before it calls this for the first time after the journal was written."""
+def killed(root: Path, ref: str, call: str) -> None:
+    """A rollback whose process is killed just before it calls this for the first time after the journal was written."""
     script = f"""
-import os, sys
+import os
 from pathlib import Path
 import flows.rollback as verb
 from flows import commits
@@ -248,19 +247,31 @@ write = verb._write_journal
 def die(*arguments, **options): os.kill(os.getpid(), 9)
 def written(*arguments):
     write(*arguments)
-    {"commits.git" if stop == "git" else "verb." + stop} = die
+    {call} = die
 verb._write_journal = written
-verb.rollback(Path.cwd(), {two.first!r}, verb.EVERYTHING, lambda change: True, print)
+verb.rollback(Path.cwd(), {ref!r}, verb.EVERYTHING, lambda change: True, print)
 """
-    head = git(project, "rev-parse", "HEAD")
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    killed = subprocess.run([sys.executable, "-c", script], cwd=project, env=here, capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
+    ended = subprocess.run([sys.executable, "-c", script], cwd=root, env=here, capture_output=True, text=True)
+    assert ended.returncode == -9, ended.stderr
+
+
+@pytest.mark.parametrize("call", ["verb.placement.place", "verb._write", "verb.commits.commit", "commits.git"])
+def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(project: Path, two: Two, call: str) -> None:
+    head = git(project, "rev-parse", "HEAD")
+    killed(project, two.first, call)
     back(project, two.first)
     assert state(project) == two.before
     assert git(project, "rev-list", "--count", f"{head}..HEAD") == "1"
     assert git(project, "status", "--porcelain") == ""
     assert not list((project / ".stemma").glob("rollback*"))
+
+
+def test_the_next_run_completes_what_was_killed(project: Path, two: Two) -> None:
+    killed(project, two.first, "verb._write")
+    assert {stage["outcome"] for stage in drive(project).stages} == {"unchanged"}
+    assert state(project) == two.before
+    assert git(project, "log", "-1", "--format=%s").startswith("Go back to run")
 
 
 def test_a_rollback_that_was_killed_is_given_up_where_others_have_committed_since(project: Path, two: Two) -> None:
@@ -273,6 +284,7 @@ def test_a_rollback_that_was_killed_is_given_up_where_others_have_committed_sinc
         "other": [],
         "gone": [],
         "moves": [],
+        "forgotten": 0,
         "rebuilds": [],
     }
     (project / ".stemma/rollback.json").write_text(json.dumps({"change": change, "head": "0" * 40}))
