@@ -18,7 +18,8 @@ def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> Lifec
     """
     with stopping.promptly(), Display(root) as display, walk.opened(root, display, only, force) as steps:
         url = prefect_server.named(root)
-        if url is None and not unended.left_with_prefect(root) and steps.nothing_to_do():  # it takes no server to say so
+        if steps.executes_nothing() and not unended.left_with_prefect(root):  # it takes no Prefect to see that, or to restore
+            steps.alone()
             return steps.result()
         with reporting_to(root, url):
             from flows import lifecycle

@@ -3,13 +3,14 @@
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import doctor, graph, processes, rollback, stages, workspace
 from flows import plan as planning
+from flows.decision import State
 from flows.display import Display
 from flows.graph import Shape
 from flows.sealing import Seal
@@ -49,11 +50,11 @@ class Walk:
         root: Path,
         display: Display,
         shapes: dict[str, Shape],
-        foreseen: Mapping[str, StageResult | None],
+        foreseen: Mapping[str, StageResult | State],
         only: str | None = None,
         force: Sequence[str] = (),
     ) -> None:
-        """`foreseen`: what becomes of a stage if all before it come out as they are or were; None where it is to be decided then."""
+        """`foreseen`: what becomes of a stage if all before it come out as they are or were; of one that is not fresh, its state."""
         self.root, self.display, self.shapes, self.only, self.force = root, display, shapes, only, set(force)
         targets = graph.upstream(shapes, [only] if only else shapes)
         graph.upstream(shapes, force)
@@ -104,20 +105,8 @@ class Walk:
 
     def _as_foreseen(self, name: str) -> StageResult | None:
         undisturbed = name not in self.force and all(self.results[need].outcome in ("unchanged", "restored") for need in self.needs[name])
-        return self._foreseen[name] if undisturbed else None
-
-    def nothing_to_do(self) -> bool:
-        """Whether every stage is fresh and every model registered; the walk is then at its end."""
-        wanted = {name: self._foreseen[name] for name in self.needs if name in self.shapes}
-        if self.force or None in wanted.values() or self.tracked.unsynchronized():
-            return False
-        models = self.tracked.registered()
-        if models is None:
-            return False
-        self.results = {name: result for name, result in wanted.items() if result}
-        self.models = {model["name"]: model for model in models}
-        self._waiting = []
-        return True
+        foreseen = self._foreseen[name]
+        return foreseen if undisturbed and isinstance(foreseen, StageResult) else None
 
     def settle(self, name: str, otherwise: str) -> None:
         """The job's thread has ended; `otherwise` is why, if the job left no result."""
@@ -126,6 +115,18 @@ class Walk:
             self._note(StageResult(name, "failed", [f"{name}: {otherwise}"]))
         elif name.startswith(REGISTER) and self.results[name].outcome == "failed":
             self._note(self.results[name])  # it is not tried again
+
+    def executes_nothing(self) -> bool:
+        """Whether every stage is fresh or can be restored."""
+        return not self.force and all(self._foreseen[name] != "stale" for name in self._stages)
+
+    def alone(self) -> None:
+        """Do what there is to do here, one job after the other."""
+        while not self.finished:
+            for name in self.take():
+                with suppress(UserError):
+                    self.do(name)
+                self.settle(name, "ended without a word")
 
     @property
     def finished(self) -> bool:
@@ -201,8 +202,8 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
             steps.close()
 
 
-def _foreseen(repo: "Repo", root: Path) -> dict[str, StageResult | None]:
+def _foreseen(repo: "Repo", root: Path) -> dict[str, StageResult | State]:
     found = list(planning.foresee(repo, root))
     if any(decision.state == "stale" for _, decision in found):
         repo.index.check_graph()  # no two stages with one output, and the like; its graph library takes half a second to load
-    return {stage.name: stages.unchanged(stage, decision) if decision.state == "fresh" else None for stage, decision in found}
+    return {stage.name: stages.unchanged(stage, decision) if decision.state == "fresh" else decision.state for stage, decision in found}
