@@ -131,7 +131,8 @@ class Project:
 
     def dvc(self, *arguments: str) -> str:
         quiet = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(self.root / ".stemma/dvc")}
-        return self.call(sys.executable, "-m", "dvc", *arguments, **quiet)
+        active = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # as a person has it, who calls dvc by its name
+        return self.call(sys.executable, "-m", "dvc", *arguments, **quiet, **active)
 
     def call(self, *command: str, **variables: str) -> str:
         ran = subprocess.run(command, cwd=self.root, env=surroundings(variables), capture_output=True, text=True, check=False)
