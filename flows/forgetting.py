@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flows import commits, copies, ingest, workspace
 from flows.copies import Copies
@@ -62,17 +63,39 @@ def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = Non
 
 
 def reapply(root: Path, say: Say) -> IngestReport | None:
-    """Take what forgotten.txt lists out of the data version in use, such as one that was gone back to; None if it lists nothing."""
+    """Take what forgotten.txt lists out of the data version in use, such as one that was gone back to; None if it is not in there.
+
+    Data of the user's own making, which does not say what it was made from, is left alone.
+    """
     gone = forgotten.read(root)
-    return _apply(root, gone, say) if gone.hashes else None
+    if not gone.hashes:
+        return None
+    recorded = _origin(root, say)
+    if not recorded or gone.hashes <= set(recorded.get("forgotten", ())):
+        return None
+    return _apply(root, gone, say)
+
+
+def keep_away(root: Path, say: Say) -> None:
+    """The same before a run, as a commit of data.dvc: whoever went back by hand does not train on forgotten records either."""
+    if (report := reapply(root, say)) is None:
+        return
+    commits.commit(root, ["data.dvc"], f"Keep forgotten records away\n\nData version {report.version.hash}.\n")
+    say(f"data version {report.version.hash}: forgotten records taken out again")
+
+
+def _origin(root: Path, say: Say) -> dict[str, Any]:
+    """What the data version in use was made from; it is checked out first where it is not."""
+    with ingest.workplace(root) as work:
+        return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
 
 
 def _apply(root: Path, gone: Forgotten, say: Say) -> IngestReport:
     """The sources that `data/` was made from, without what is gone; nothing is read or fetched again unless sources.yaml has changed."""
     listed = sources.read(root / "sources.yaml")
+    before = [name for name in _origin(root, say).get("sources", {}) if name in listed.sources]
+    chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
     with ingest.workplace(root) as work:
-        before = [name for name in ingest.recorded_origin(root).get("sources", {}) if name in listed.sources]
-        chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
         return ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, gone), gone=gone, as_made=True)
 
 

@@ -123,7 +123,7 @@ def make(
     numbers = numbers_of(root)
     gone = gone or forgotten.read(root)
     origin = _origin(root, listed, chosen, numbers, gone)
-    version = _checked_out(root, work, say)
+    version = checked_out(root, work, say)
     recorded = recorded_origin(root) if version and (as_made or not _made_by_other_code(root, version)) else {}
     if version and recorded == origin:
         before()
@@ -191,7 +191,7 @@ def pins(root: Path, source: Source, known: Mapping[str, Archive]) -> dict[str, 
     return entry
 
 
-def _checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
+def checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
     """The version in use, once `data/` is it: checked out first where it is missing or another version; None if it cannot be had.
 
     Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import doctor, graph, processes, rollback, stages, workspace
+from flows import doctor, forgetting, graph, processes, rollback, stages, workspace
 from flows import plan as planning
 from flows.decision import State
 from flows.display import Display
@@ -188,6 +188,7 @@ def opened(root: Path, display: Display, only: str | None, force: Sequence[str])
         for ailment in doctor.quick(root):
             display.says(str(ailment))
         rollback.carry_on(root, display.says)
+        forgetting.keep_away(root, display.says)
         with graph.changing(root, display.says) as repo:
             for name in stages.prune(repo):
                 display.says(f"{name}: pruned, params.yaml no longer names it")

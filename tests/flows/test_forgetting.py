@@ -82,6 +82,7 @@ def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
     assert ingest(root, say=quiet).version == version  # read anew from what was kept
     (root / "data.dvc").write_bytes(old)  # as somebody who goes back
     assert forgetting.reapply(root, quiet).version == version
+    assert forgetting.reapply(root, quiet) is None
     assert data_versions.of_folder(root / "data") == version
 
 

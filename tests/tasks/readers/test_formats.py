@@ -198,3 +198,76 @@ def test_the_grammar_gives_the_same_sentences_for_the_same_seed_and_exact_roles(
     assert all(row["tags"][row["predicate"]] == "B-V" for row in rows)
     roles = {tag[2:] for row in rows for tag in row["tags"] if tag != "O"}
     assert roles == {"V", "ARG0", "ARG1", "ARG2", "ARGM-LOC", "ARGM-TMP", "R-ARG0", "R-ARG1"}
+
+
+def test_an_array_in_an_object_gives_its_elements_and_bad_json_refuses_the_rest(tmp_path):
+    file = write(tmp_path, "rows.json", '{"version": [1.0, {"a": 1}], "rows": [{"a": 2}]}')
+    assert list(read("json", [file], {})) == [Refused("rows.json, item 1", "expected an object, got float"), {"a": 1}]
+    write(tmp_path, "rows.json", '[{"a": 1}, {"a": }, {"a": 3}]')
+    assert list(read("json", [file], {"columns": {"text": "a"}})) == [
+        {"text": 1},
+        Refused("rows.json, after item 1", "not JSON: Expecting value; the rest of the file is left out"),
+    ]
+
+
+def test_what_is_nested_too_deeply_is_refused(tmp_path):
+    deep = write(tmp_path, "deep.jsonl", '{"a": ' + "[" * 100_000 + "\n" + '{"a": 1}\n')
+    assert list(read("jsonl", [deep], {})) == [Refused("deep.jsonl:1", "not JSON: nested too deeply"), {"a": 1}]
+    assert "nested too deeply" in next(iter(read("json", [write(tmp_path, "deep.json", "[" * 100_000)], {}))).reason
+    entities = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><frameset>&b;</frameset>'
+    assert "declares entities" in next(iter(read("propbank", [write(tmp_path, "bomb.xml", entities)], {}))).reason
+
+
+def test_a_page_gives_its_text_block_by_block_in_whatever_encoding(tmp_path):
+    page = (
+        "<html><head><title>T</title></head><body><nav>Menu</nav><h1>Über</h1><p>One <b>two</b>\n three<br>four<script>x()</script><li>你好"
+    )
+    blocks = "Über\n\nOne two three\n\nfour\n\n你好"
+    assert list(read("html", [write(tmp_path, "a.html", page)], {"max_characters": 100, "lang": "de"})) == [{"text": blocks, "lang": "de"}]
+    (tmp_path / "b.html").write_bytes(b"<meta charset=gb18030><p>" + "你好".encode("gb18030"))
+    assert [row["text"] for row in read("html", [tmp_path / "b.html"], {"max_characters": 100})] == ["你好"]
+    assert list(read("html", [write(tmp_path, "c.html", "<script>x</script>")], {"max_characters": 9})) == [
+        Refused("c.html", "no text in it")
+    ]
+
+
+def test_a_markdown_page_gives_its_prose_without_markup(tmp_path):
+    page = "---\ntitle: x\n---\n# A *title*\n\nSome [text](http://x)\ngoes on.\n\n```\ncode\n```\n\n| a | b |\n\n* item\n"
+    rows = list(read("markdown", [write(tmp_path, "a.md", page)], {"max_characters": 100}))
+    assert rows == [{"text": "A title\n\nSome text goes on.\n\nitem", "lang": None}]
+
+
+def test_a_translation_memory_gives_pairs_and_refuses_units_without_both(tmp_path):
+    unit = '<tu><tuv xml:lang="EN-gb"><seg>Press <bpt i="1">&lt;b&gt;</bpt>OK<ept i="1">&lt;/b&gt;</ept>.</seg></tuv>{}</tu>'
+    both = unit.format('<tuv xml:lang="zh"><seg>按确定。</seg></tuv>')
+    memory = f'<tmx version="1.4"><body>{both}{unit.format("")}</body></tmx>'
+    found = list(read("tmx", [write(tmp_path, "a.tmx", memory)], {"source_lang": "en", "target_lang": "zh"}))
+    assert found == [
+        {"source": "Press OK.", "target": "按确定。", "source_lang": "en", "target_lang": "zh"},
+        Refused("a.tmx, unit 2", "no text in zh"),
+    ]
+
+
+def test_columns_of_roles_give_a_proposition_for_each_predicate(tmp_path):
+    lines = [
+        "#begin document (x); part 000",
+        "x 0 0 She PRP * - - - - * (ARG0*) (ARG0*) -",
+        "x 0 1 came VBD * come 01 - - * (V*) * -",
+        "x 0 2 and CC * - - - - * * * -",
+        "x 0 3 sat VBD * sit 02 - - * * (V*) -",
+        "x 0 4 right RB * - - - - * * (ARGM-LOC* -",
+        "x 0 5 here RB * - - - - * * *) -",
+        "",
+        "x 0 0 Go VB * go 01 - - * -",
+    ]
+    first, second, refused = read("conll", [write(tmp_path, "a.conll", "\n".join(lines))], {})
+    assert first == {"tokens": "She came and sat right here".split(), "predicate": 1, "tags": ["B-ARG0", "B-V", "O", "O", "O", "O"]}  # noqa: SIM905
+    assert second["tags"] == ["B-ARG0", "O", "O", "B-V", "B-ARGM-LOC", "I-ARGM-LOC"]
+    assert refused == Refused("a.conll:9", "expected 11 columns, 1 of roles and 1 after them")
+
+
+def test_a_table_with_a_field_too_many_is_refused_by_line_and_a_missing_quote_costs_what_it_holds(tmp_path):
+    found = list(read("csv", [write(tmp_path, "a.csv", 'text,label\na,x\nb, y,z\nc,y\n"d,x\ne,y\n')], {}))
+    assert [row["text"] for row in found if isinstance(row, dict)] == ["a", "c"]
+    assert found[1] == Refused("a.csv:3", "3 fields, but the header has 2")
+    assert found[3].where == "a.csv:6"
