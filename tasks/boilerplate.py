@@ -57,8 +57,8 @@ class Lines:
                 fresh.append(row)
         self._documents.update(row["source"] for row in fresh)
         lines = units.lines([row["text"] for row in fresh])
-        pairs = np.unique(np.stack([lines.owners.astype(np.uint64), _salted(lines, fresh)]), axis=1)[1]
-        for counts, cells in zip(self._counts, _cells(pairs), strict=True):
+        numbers = units.once_each(_salted(lines, fresh), lines.owners)
+        for counts, cells in zip(self._counts, _cells(numbers), strict=True):
             np.add.at(counts, cells, 1)
 
     def strip(self, rows: Sequence[dict[str, Any]], removed: Counter[str]) -> list[str]:

@@ -56,7 +56,7 @@ class HeldOut:
                 self._applications.append(application)
             number = self._applications.index(application)
             for part in self._parts([text for texts in rows for text in texts if distinct.is_new(text)]):
-                found.append((part.of_each_text(), number))
+                found.append((units.once_each(part.hashes, part.units.owners[part.begins]), number))
             for whole in self._wholes_of([texts[0] for texts in rows]).values():
                 self._wholes.setdefault(whole, number)
         passages = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in found)])
@@ -113,13 +113,6 @@ class _Part:
     size: int
     hashes: Numbers
     begins: Places
-
-    def of_each_text(self) -> Numbers:
-        """The hashes, once for each text that has them."""
-        owners = self.units.owners[self.begins]
-        order = np.lexsort((self.hashes, owners))
-        hashes, owners = self.hashes[order], owners[order]
-        return hashes[np.concatenate([[True], (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])])] if len(hashes) else hashes
 
 
 class Listing:

@@ -127,8 +127,9 @@ class _Work:
             yield row | {"text": row["text"][: limits.max_characters]} if long_enough else Removed("too short", row["text"])
 
     def _boilerplate(self, rows: Rows, found: Counter[str]) -> After:
+        enough = self._params.length.min_characters if self._params.length.enabled else 1
         for row, text in zip(rows, self.lines.strip(rows, found), strict=True):
-            yield row | {"text": text} if text else Removed("nothing else", row["text"])
+            yield row | {"text": text} if len(text) >= enough else Removed("too little else", row["text"])
 
     def _language(self, rows: Rows, found: Counter[str]) -> After:
         for row in rows:

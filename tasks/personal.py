@@ -33,9 +33,12 @@ def mask(text: str, kinds: Collection[Kind]) -> tuple[str, Counter[str]]:
     plain = text if text.isascii() or not WIDE.search(text) else text.translate(NARROW)  # of the same length
     zones = [_widened(plain, zone.span()) for zone in ZONE.finditer(plain)]
     taken: list[tuple[Span, Kind]] = []
+    covered = bytearray(len(text))
     for kind, find in FINDERS.items():
-        if kind in kinds:
-            taken += [(span, kind) for span in find(plain, zones) if all(span[1] <= first or last <= span[0] for (first, last), _ in taken)]
+        for first, last in find(plain, zones) if kind in kinds else ():
+            if not any(covered[first:last]):
+                covered[first:last] = bytes([1]) * (last - first)
+                taken.append(((first, last), kind))
     if not taken:
         return text, Counter()
     pieces, done = [], 0
@@ -139,8 +142,8 @@ SHAPES = (
     r"(?:\+?1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[.-]\d{4}",  # North American
     r"0(?:20 \d{4}|1\d\d \d{3}|1\d{3} \d{3}|7\d{3} \d{3}|[38]\d\d \d{3}) ?\d{3,4}",  # British
 )
-PHONE = re.compile(f"{ALONE}(?:{'|'.join(SHAPES)}){ENDS}")
-AFTER_WORD = re.compile(rf"{ALONE}[+(]{{0,2}}\d(?:[ .()-]{{0,2}}\d){{6,12}}{ENDS}")
+PHONE = re.compile(rf"{ALONE}(?<!\d\d\d\d[ -])(?:{'|'.join(SHAPES)}){ENDS}")
+AFTER_WORD = re.compile(rf"{ALONE}[+(]{{0,2}}\d(?:[ .()-]{{0,2}}\d){{6,14}}{ENDS}")
 PHONE_WORD = re.compile(
     r"(?:\b(?:tel|telephone|phone|mobile|cell|fax|call|dial|whatsapp)\b|电话|手机号?|手机|传真|热线|致电|拨打|联系方式)[^\w\n]{0,3}(?:(?:number|no|号码|号|at|on|us|is|是|为|me)[^\w\n]{0,3}){0,2}$",
     re.IGNORECASE,
@@ -178,7 +181,7 @@ def _bank_cards(text: str, zones: Zones) -> Iterator[Span]:
     for zone in zones:
         for found in BANK_CARD.finditer(text, *zone):
             digits = found[0].replace(" ", "").replace("-", "")
-            if digits.startswith(ISSUERS) and _passes_luhn(digits) and len(set(digits)) > 1:
+            if digits.startswith("6" if len(digits) in (17, 18) else ISSUERS) and _passes_luhn(digits) and len(set(digits)) > 1:
                 yield found.span()
 
 

@@ -1,6 +1,7 @@
 """A data version in; clean, distinct documents and examples, with nothing in them that a test split holds, and a report of it out."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,7 @@ def run(data: Path, out: Path, *, params: Params, session: Session) -> dict[str,
     import pyarrow as pa
 
     pa.set_cpu_count(params.num_threads)
+    os.environ["RAYON_NUM_THREADS"] = str(params.num_threads)  # of rensa; read when it first runs
     names = sorted(file.parent.name for file in data.glob("*/test.parquet"))
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

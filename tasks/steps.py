@@ -71,7 +71,7 @@ class Step:
             "removed": removed,
             "changed": self.changed,
             "reasons": dict(self.removed),
-            "found": dict(self.found.most_common(20)),
+            "found": {_safe(name): count for name, count in self.found.most_common(20)},
             "samples": self.samples,
         }
 

@@ -55,6 +55,13 @@ class Units:
         return hashes[begins], begins
 
 
+def once_each(numbers: Numbers, owners: Places) -> Numbers:
+    """The numbers, each of them once for each of its owners."""
+    order = np.lexsort((numbers, owners))
+    numbers, owners = numbers[order], owners[order]
+    return numbers[np.append(True, (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1]))[: len(numbers)]]
+
+
 def words(texts: Sequence[str], *, unspaced: bool = False) -> Units:
     """The runs of letters and digits; those of scripts written without spaces only if `unspaced`."""
     return _spans(texts, _letters() if unspaced else _spaced())

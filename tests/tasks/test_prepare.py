@@ -29,6 +29,9 @@ HELD_OUT_ZH = "大桥于一九三二年建成通车至今承载着两条铁路�
 WORDS = ["the harbour", "old bridges", "the mayor", "green boats", "winter", "a letter", "her brother"]
 
 
+PAIRS = [(one, other) for one in WORDS for other in WORDS if one != other]
+
+
 def session(folder):
     return Session(folder, lambda step, values: None, lambda done, total: None)
 
@@ -115,6 +118,16 @@ def test_what_was_removed_for_a_test_split_is_listed_with_the_text_it_shares(dat
         ("summarization/train", "summarization"),
     ]
     assert rows[1]["passage"].replace("。", "") == HELD_OUT_ZH[:20]
+
+
+def test_a_line_that_the_report_shows_as_boilerplate_is_masked_too(tmp_path):
+    line = "Editor: ada@example.org"
+    rows = [f"{subject.capitalize()} was seen by {other} near {number} houses.\n{line}" for number, (subject, other) in enumerate(PAIRS)]
+    put(tmp_path / "data", "corpus", [{"text": row, "source": "s", "license": None, "lang": "en"} for row in rows], columns.corpus())
+    prepare.run(tmp_path / "data", tmp_path / "out", params=PARAMS, session=session(tmp_path))
+    report = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    assert json.loads(report)["corpus"]["steps"][STEPS.index("boilerplate")]["found"] == {"Editor: [EMAIL]": len(rows) - 1}
+    assert "ada@" not in report
 
 
 @pytest.mark.parametrize("step", STEPS)
