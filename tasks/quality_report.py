@@ -1,5 +1,6 @@
 """The report of prepare in; a page that needs nothing besides itself, with pictures and samples, out."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
@@ -19,6 +20,8 @@ ABOUT = {
     "near_duplicates": "nearly the same text again, by MinHash",
 }
 SHOWN = 6  # reasons of a step
+BARS = 10  # of a picture, besides the others
+MANY = 6  # documents in a group, whose number is no longer told
 
 Json = Mapping[str, Any]
 
@@ -100,20 +103,24 @@ def _pictures(corpus: Json) -> str:
     lengths = charts.paired(*({f"<{_short(top)}": part["lengths"].get(str(top), 0) for top in tops} for part in (before, after)))
     pictures = [("Length of a document, characters", charts.columns(*lengths))]
     for name, title in (("sources", "Sources, characters"), ("languages", "Languages, characters")):
-        pictures.append((title, charts.bars(*charts.paired(*(_characters(part[name]) for part in (before, after))))))
-    repeated = {
-        f"{size} documents, {what}": count
-        for what, kind in (("equal", "duplicates"), ("similar", "near_duplicates"))
-        for size, count in groups[kind].items()
-    }
+        pictures.append((title, charts.bars(*_largest(before[name], after[name]))))
+    repeated: Counter[str] = Counter()
+    for what, kind in (("equal", "duplicates"), ("similar", "near_duplicates")):
+        for size, count in sorted((int(size), count) for size, count in groups[kind].items()):
+            repeated[f"{size if size < MANY else f'{MANY} or more'} documents, {what}"] += count
     pictures.append(("Groups of repeated documents", charts.bars(*charts.paired({}, repeated)) if repeated else "<p>There were none.</p>"))
-    return (
-        "<div class='pictures'>" + "".join(f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in pictures) + "</div>"
-    )
+    figures = "".join(f"<figure><figcaption>{title}</figcaption>{svg}</figure>" for title, svg in pictures)
+    return f"<div class='pictures'>{figures}</div>"
 
 
-def _characters(table: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
-    return {name: entry["characters"] for name, entry in sorted(table.items(), key=lambda entry: -entry[1]["characters"])}
+def _largest(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[int], list[int]]:
+    """The characters of the largest parts, and of all others together."""
+    names = sorted({*before, *after}, key=lambda name: (-max(part[name]["characters"] for part in (before, after) if name in part), name))
+    sums: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    for place, name in enumerate(names):
+        for part, total in zip((before, after), sums, strict=True):
+            total[name if place < BARS else "others"] += part[name]["characters"] if name in part else 0
+    return charts.paired(*sums)
 
 
 def _tops(*parts: Json) -> list[int]:
@@ -147,11 +154,16 @@ def _applications(applications: Mapping[str, Mapping[str, list[Json]]]) -> str:
     for name, splits in applications.items():
         for split, steps in ((split, splits[split]) for split in SPLITS):
             removed = {_name(step): step["removed"] for step in steps if step["removed"]}
-            masked = {f"{kind} masked": count for step in steps if step["step"] == "personal" for kind, count in step["found"].items()}
+            masked = {
+                f"{kind.replace('_', ' ')} masked": count
+                for step in steps
+                if step["step"] == "personal"
+                for kind, count in step["found"].items()
+            }
             before, after = (steps[0]["in"], steps[-1]["out"]) if steps else (0, 0)
             numbers = (f"{before:,}", f"{after:,}", charts.share(1 - after / max(before, 1)), _counts(removed | masked))
             rows.append(_row(escape(name), split, *numbers))
-    return f"<table>{_row('application', 'split', 'in', 'out', '', 'removed by', cell='th')}{''.join(rows)}</table>"
+    return f"<table>{_row('application', 'split', 'in', 'out', '', 'removed by, and masked', cell='th')}{''.join(rows)}</table>"
 
 
 STYLE = """

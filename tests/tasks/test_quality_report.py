@@ -9,7 +9,7 @@ REPORT = {
         "steps": [STEP | {"samples": [{"why": "too short", "text": "<script>alert(1)</script>"}, {"before": "a\t", "after": "a"}]}],
         "in": SIDE | {"languages": {"en": {"documents": 3, "characters": 70}}},
         "out": SIDE | {"languages": {"en": {"documents": 2, "characters": 60}}},
-        "groups": {"duplicates": {2: 4}, "near_duplicates": {}},
+        "groups": {"duplicates": {2: 4, 7: 1, 9: 2}, "near_duplicates": {}},
     },
     "applications": {"qa": {split: [STEP | {"step": "test_splits"}] for split in ("test", "validation", "train")}},
 }
@@ -27,6 +27,7 @@ def test_a_page_has_pictures_and_is_the_same_each_time():
     page = quality_report.page(REPORT)
     assert page.count("<figure>") == 4
     assert "2 documents, equal" in page
+    assert "6 or more documents, equal: 0 before, 3 after" in page
     assert page == quality_report.page(REPORT)
 
 
