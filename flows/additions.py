@@ -73,7 +73,7 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         listed = sources.parse(text)
         chosen = _chosen(listed, name, wish, ingest.recorded_origin(root))
         report = ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, text), at_hand={name: files})
-    made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(name, source, report)) if commit else None
+    made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(root, name, source, report.version.hash)) if commit else None
     return Added(name, source, report, made)
 
 
@@ -166,10 +166,10 @@ def _write(root: Path, text: str) -> None:
         partial.replace(file)
 
 
-def _message(name: str, source: Source, report: IngestReport) -> str:
-    taken = report.taken.get(name)
-    count = f": {taken.rows:,} rows, {taken.refused:,} refused" if taken else ""
+def _message(root: Path, name: str, source: Source, version: str) -> str:
+    """Of what is on disk, not of what this process did: whoever completes a killed ingest writes the same."""
+    rows = sum(ingest.num_rows(root / "data", source.target).values())
     return (
-        f"Ingest {name} into {source.target}{count}\n\n"
-        f"From {source.uri} (sha256 {source.sha256}), read as {source.reader}. Data version {report.version.hash}.\n"
+        f"Ingest {name} into {source.target}, now {rows:,} rows\n\n"
+        f"From {source.uri} (sha256 {source.sha256}), read as {source.reader}. Data version {version}.\n"
     )

@@ -26,6 +26,7 @@ def commit(root: Path, files: Sequence[str], message: str) -> str | None:
         git(root, "update-index", "--add", "--remove", "--", *files, variables=own)
         tree = git(root, "write-tree", variables=own)
     if head and tree == git(root, "rev-parse", f"{head}^{{tree}}"):
+        git(root, "update-index", "--add", "--remove", "--", *files)  # one that was killed may have come no further
         return None
     identity = _identity(root)
     made = git(root, "commit-tree", tree, *(["-p", head] if head else []), stdin=message, variables=identity)

@@ -128,7 +128,7 @@ def make(
     if version and recorded == origin:
         before()
         return IngestReport(version, changed=False)
-    rows_before = _num_rows(root / "data") if version else {}
+    rows_before = num_rows(root / "data") if version else {}
     built = Building(root, work, listed.archives, numbers.rules(), at_hand, gone, say).build(chosen, _unchanged(recorded, origin))
     (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     with workspace.lock(root, say):
@@ -138,8 +138,9 @@ def make(
     return IngestReport(version, True, built.rows, rows_before, built.taken, perf_counter() - began)
 
 
-def _num_rows(data: Path) -> dict[str, int]:
-    files = (file for file in sorted(data.glob("*/*.parquet")) if file.parent.name != "pretrained")
+def num_rows(data: Path, target: str = "*") -> dict[str, int]:
+    """How many rows each file of a data version has."""
+    files = (file for file in sorted(data.glob(f"{target}/*.parquet")) if file.parent.name != "pretrained")
     return {file.relative_to(data).as_posix(): tables.num_rows(file) for file in files}
 
 

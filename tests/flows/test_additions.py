@@ -3,13 +3,17 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import threading
+import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +22,8 @@ from flows.additions import Wish, add
 from flows.ingest import ingest
 from model.errors import UserError
 from tasks import tables
+
+PROJECT = Path(__file__).parents[2]
 
 PARAMS = """
 ingest:
@@ -76,7 +82,7 @@ def test_reviews_become_a_source_a_version_and_a_commit_of_two_files(root):
     assert "1 rows refused" in added.summary()
     assert "1 times: text: expected str, got 3" in added.summary()
     assert git(root, "show", "--name-only", "--format=%s%n%an", "HEAD").split("\n")[:5] == [
-        "Ingest reviews into sentiment: 60 rows, 1 refused",
+        "Ingest reviews into sentiment, now 60 rows",
         "Stemma",
         "",
         "data.dvc",
@@ -117,6 +123,44 @@ def test_replacing_leaves_the_other_sources_of_the_target_out(root):
     assert len(texts(root)) == 60
     assert "Review 3 is what it is." not in texts(root)
     assert (root / "data" / "srl").exists()
+
+
+START = """
+from pathlib import Path
+from flows.additions import Wish, add
+add(Path.cwd(), ["reviews.jsonl"], Wish(target="sentiment"), say=str)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(root, tmp_path):
+    def state():
+        files = [root / "data.dvc", root / "sources.yaml", *sorted((root / "data").rglob("*.parquet"))]
+        return [file.read_bytes() for file in files], git(root, "log", "--format=%B"), git(root, "status", "--porcelain")
+
+    def start():
+        return subprocess.Popen([sys.executable, "-c", START], cwd=root, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+
+    rows = ({"text": f"Review {number}.", "label": "good"} for number in range(3000))
+    (root / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (root / ".gitignore").write_text("/data/\n/.stemma/\n/reviews.jsonl\n/.dvc/\n", encoding="utf-8")
+    git(root, "add", ".")
+    git(root, *("-c", "user.name=x", "-c", "user.email=x"), "commit", "-qm", "Begin")
+    kept = shutil.copytree(root, tmp_path / "kept")
+    began = time.perf_counter()
+    assert start().wait() == 0
+    seconds, undisturbed = time.perf_counter() - began, state()
+    for step in range(1, 17):
+        shutil.rmtree(root)
+        shutil.copytree(kept, root)
+        process = start()
+        time.sleep(seconds * step / 15)
+        process.kill()
+        process.wait()
+        assert start().wait() == 0
+        assert state() == undisturbed
+        assert not list((root / ".stemma" / "downloads").glob("tmp*"))
 
 
 def test_without_a_commit_the_files_are_left_to_the_user(root):
