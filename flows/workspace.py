@@ -48,16 +48,6 @@ def lifecycle_lock(root: Path, say: Say | None = None) -> Iterator[None]:
             holder.unlink(missing_ok=True)
 
 
-def lifecycle_is_running(root: Path) -> bool:
-    """Whether some process holds `lifecycle_lock`; for a look, since it may end or begin at any moment."""
-    file = root / ".stemma" / "locks" / "lifecycle"
-    try:
-        with FileLock(file, blocking=False):
-            return False
-    except Timeout:
-        return True
-
-
 @contextmanager
 def _held(file: Path, reason: Callable[[], str], say: Say | None) -> Iterator[None]:
     """Hold the lock of a file. Whoever waits for it holds the one before it, so nobody is starved by another who takes it in a loop."""

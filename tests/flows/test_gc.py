@@ -18,26 +18,24 @@ Change = Callable[[str, str], None]
 Walked = Callable[..., LifecycleResult]
 
 
-def seal(root: Path) -> str:
-    return run_commits.seal(root, run_commits.snapshot(root), "a run")
-
-
 def dvc(root: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=True, capture_output=True)
 
 
-def forget(root: Path, commit: str) -> None:
+def forget(root: Path, commit: str | None) -> None:
     [run] = [run for run in run_commits.listed(root) if run.commit == commit]
     git(root, "update-ref", "-d", run.ref)
 
 
+@pytest.mark.e2e
 def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change: Change, walked: Walked) -> None:
-    first = seal(finished)
+    first = walked().run_commit
     change("seed: s", "seed: of no run commit")
-    lost = {stage["key"] for stage in walked("whole").stages}
+    nobodys = walked("whole")
+    lost = {stage["key"] for stage in nobodys.stages}
+    forget(finished, nobodys.run_commit)
     change("seed: of no run commit", "seed: t")
     walked("whole")
-    seal(finished)
     before = sum(file.stat().st_size for file in (finished / ".dvc/cache/files").rglob("*") if file.is_file())
     found = gc.waste(finished)
     assert found.objects
@@ -51,31 +49,32 @@ def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change:
     assert {stage["outcome"] for stage in walked("whole").stages} == {"restored"}
     change("seed: s", "seed: of no run commit")
     assert {stage["outcome"] for stage in walked("whole").stages} == {"ran"}
+    assert first
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [first]))[1]
 
 
 def test_a_run_commit_that_is_taken_away_takes_its_objects_along_but_not_those_of_tags_and_branches(
     finished: Path, change: Change, walked: Walked
 ) -> None:
-    tagged = seal(finished)
+    tagged = walked().run_commit
+    assert tagged
     git(finished, "tag", "release", tagged)
     forget(finished, tagged)
     change("seed: s", "seed: t")
-    walked("whole")
-    gone = seal(finished)
-    git(finished, "checkout", "-q", "--", "params.yaml")
-    walked("whole")
+    gone = walked().run_commit
+    change("seed: t", "seed: s")
+    walked()
     assert not gc.waste(finished).objects
     forget(finished, gone)
     assert gc.free(finished).objects
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [tagged]))[1]
 
 
+@pytest.mark.e2e
 def test_dvc_gc_by_hand_leaves_runs_alone(finished: Path, change: Change, walked: Walked) -> None:
-    seal(finished)
+    walked()
     change("seed: s", "seed: t")
     walked()
-    seal(finished)
     change("seed: t", "seed: u")
     walked()
     dvc(finished, "gc", "-A", "-f")
@@ -98,9 +97,9 @@ def test_nothing_is_freed_while_a_checkout_is_in_use_or_from_a_cache_of_others(s
 @pytest.mark.e2e
 def test_what_a_registered_version_is_made_of_stays(finished: Path, change: Change, walked: Walked, empty_database: Path) -> None:
     shutil.copytree(empty_database.parent, finished / ".stemma/mlflow", dirs_exist_ok=True)
-    version = seal(finished)
+    once = walked("seed")
+    [seed], version = once.stages, str(once.run_commit)
     forget(finished, version)
-    [seed] = walked("seed").stages
     change("seed: s", "seed: t")
     walked()
     assert gc.waste(finished).objects

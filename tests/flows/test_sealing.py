@@ -38,7 +38,8 @@ def test_nothing_new_is_no_new_commit_but_going_back_is_one(finished: Path, chan
     first = walked().run_commit
     assert walked().run_commit == first
     with Display(finished) as display, walk.opened(finished, display, None, ()) as steps:
-        assert steps.nothing_to_do()
+        assert steps.executes_nothing()
+        steps.alone()
         assert steps.result().run_commit == first
     assert len(run_commits.listed(finished)) == 1
     change("seed: s", "seed: t")

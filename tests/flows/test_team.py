@@ -14,9 +14,7 @@ from flows.git import git
 from flows.walk import LifecycleResult
 from model.errors import UserError
 
-
-def seal(root: Path, message: str = "a run") -> str:
-    return run_commits.seal(root, run_commits.snapshot(root), message)
+Walked = Callable[..., LifecycleResult]
 
 
 def use_remotes(root: Path, place: Path) -> None:
@@ -30,10 +28,10 @@ def use_remotes(root: Path, place: Path) -> None:
 
 
 @pytest.fixture
-def clone(finished: Path, tmp_path: Path) -> Path:
+def clone(finished: Path, tmp_path: Path, walked: Walked) -> Path:
     """A fresh clone, after the first one has pushed a run; the process is in it."""
     use_remotes(finished, tmp_path)
-    seal(finished)
+    walked()
     team.push(finished)
     root = tmp_path / "clone"
     git(tmp_path, "clone", "-q", "-b", "main", "origin", "clone")
@@ -43,7 +41,7 @@ def clone(finished: Path, tmp_path: Path) -> Path:
     return root
 
 
-def test_a_fresh_clone_restores_every_stage_metrics_too(finished: Path, clone: Path, walked: Callable[..., LifecycleResult]) -> None:
+def test_a_fresh_clone_restores_every_stage_metrics_too(finished: Path, clone: Path, walked: Walked) -> None:
     moved = team.pull(clone)
     assert (moved.run_commits, moved.missing) == (1, 0)
     assert moved.objects
@@ -53,13 +51,14 @@ def test_a_fresh_clone_restores_every_stage_metrics_too(finished: Path, clone: P
     assert [run.commit for run in run_commits.listed(clone)] == [run.commit for run in run_commits.listed(finished)]
 
 
-def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, walked: Callable[..., LifecycleResult]) -> None:
+@pytest.mark.e2e
+def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, walked: Walked) -> None:
     assert team.push(finished) == team.Moved(0, 0, 0, 0)
     team.pull(clone)
     assert team.pull(clone) == team.Moved(0, 0, 0, 0)
     (clone / "params.yaml").write_text((clone / "params.yaml").read_text().replace("seed: s", "seed: t"))
-    walked(root=clone)
-    commit = seal(clone, "a colleague's")
+    commit = walked(root=clone).run_commit
+    assert commit
     assert team.push(clone).run_commits == 1
     moved = team.pull(finished)
     assert (moved.run_commits, moved.records, moved.missing) == (1, 5, 0)
@@ -67,6 +66,7 @@ def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, wal
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [commit]))[1]
 
 
+@pytest.mark.e2e
 def test_objects_that_nobody_has_are_counted_and_no_obstacle(finished: Path, clone: Path) -> None:
     lost = next(name for name in needed.of_commits(finished, ["HEAD"]) if name.endswith(".dir"))
     for cache in (finished / ".dvc/cache", clone.parent / "store"):
