@@ -13,7 +13,8 @@ from flows.git import commit_of, git
 from model.errors import UserError
 from tasks.records import versions as registered
 
-HASH = re.compile(r"stemma\.hash\..+")
+LINEAGE = ("stemma.data_version", "stemma.hash.", "stemma.lock")  # tags of a version that name what it was made of
+HASH = re.compile(r"\b[0-9a-f]{32}\b(?:\.dir)?")
 OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
@@ -77,7 +78,7 @@ def _needed(root: Path) -> set[str]:
     places = (Path(line.removeprefix("worktree ")) for line in worktrees if line.startswith("worktree "))
     names = {name for place in places if place.exists() for name in needed.of_work_tree(place)}
     for version in registered(root):
-        names.update(value for tag, value in version.tags.items() if HASH.fullmatch(tag))
+        names.update(name for tag, value in version.tags.items() if tag.startswith(LINEAGE) for name in HASH.findall(value))
         if commit := commit_of(root, version.tags.get("stemma.run_commit", "none")):
             commits.add(commit)
     return names | needed.of_commits(root, commits)

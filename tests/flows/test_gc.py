@@ -1,5 +1,6 @@
 """What is freed, and what `dvc gc` by hand leaves alone."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -105,6 +106,11 @@ def test_what_a_registered_version_is_made_of_stays(finished: Path, change: Chan
     assert gc.waste(finished).objects
     client = tracking.connect(finished)
     client.create_registered_model("sentiment")
-    tags = {"stemma.hash.seed": seed["outs"]["build/seed"], "stemma.checkpoint": "c", "stemma.metrics": "{}", "stemma.run_commit": version}
+    tags = {
+        "stemma.lock": json.dumps({"seed": {"outs": seed["outs"]}}),
+        "stemma.checkpoint": "c",
+        "stemma.metrics": "{}",
+        "stemma.run_commit": version,
+    }
     client.create_model_version("sentiment", "file:///nowhere", tags=tags)
     assert not gc.waste(finished).objects
