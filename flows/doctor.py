@@ -15,7 +15,14 @@ QUICK: list[Check] = [
     leftovers.unsealed_checkpoints,
     unended.mlflow_here,
 ]
-AT_REST: list[Check] = [*QUICK, unended.mlflow, unended.prefect, leftovers.damaged_checkpoints, leftovers.checkouts_left]
+AT_REST: list[Check] = [
+    *QUICK,
+    leftovers.rollback_unfinished,
+    leftovers.damaged_checkpoints,
+    leftovers.checkouts_left,
+    unended.mlflow,
+    unended.prefect,
+]
 ALWAYS: list[Check] = [leftovers.services_ended, mending.objects_of_versions]
 
 

@@ -213,7 +213,7 @@ def checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
 
 def _unchanged(recorded: Mapping[str, Any], origin: Mapping[str, Any]) -> frozenset[str]:
     """The sources whose rows can be taken from `data/`: of the corpus those that are the same, of an application all, if none changed."""
-    if not recorded or recorded["params"] != origin["params"] or set(recorded.get("forgotten", ())) - set(origin.get("forgotten", ())):
+    if not recorded or recorded.get("params") != origin["params"] or set(recorded.get("forgotten", ())) - set(origin.get("forgotten", ())):
         return frozenset()
     before, now = recorded["sources"], origin["sources"]
     same = {name for name, entry in before.items() if entry == now.get(name)}

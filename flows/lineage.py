@@ -56,7 +56,7 @@ class Lineage:
     data_version: str
     sources: dict[str, dict[str, Any]]  # target, license, sha256, origin, files, synthetic; by name
     run_commit: str
-    uncommitted: bool  # the commit is not all that the run worked from
+    uncommitted: bool  # files were edited while it ran, so the commit may not be all that it worked from
     code: str  # the name under which the model's own code travels with it
     libraries: dict[str, str]
 
@@ -81,7 +81,7 @@ class Lineage:
             made_up = "synthetic, " if source["synthetic"] else ""
             pinned = source["sha256"] or "no file: its reader makes it"
             yield "source", name, pinned, f"{made_up}{source['license'] or 'no licence given'}; for {source['target']}"
-        yield "code commit", self.run_commit, self.code, "besides, there were changes in no commit" if self.uncommitted else ""
+        yield "code commit", self.code, self.run_commit, "files were edited while it ran" if self.uncommitted else ""
         yield "libraries", "", "", ", ".join(f"{name} {version}" for name, version in sorted(self.libraries.items()))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flows import checkouts, prefect_server, recorded
 from flows.ailments import Ailment
+from model.errors import UserError
 from tasks import tracking
 
 UNENDED = "SELECT name, parameters, deployment_id FROM flow_run WHERE state_type IN ('RUNNING', 'PENDING', 'CANCELLING')"
@@ -32,7 +33,11 @@ def mlflow(root: Path) -> Iterator[Ailment]:
 
 def prefect(root: Path) -> Iterator[Ailment]:
     """Flow runs of this project that Prefect takes for running or pending."""
-    url = prefect_server.named(root)
+    try:
+        url = prefect_server.named(root)
+    except UserError as error:
+        yield Ailment("Prefect", str(error), todo="run `stemma doctor` again when it answers")
+        return
     if url is None and not left_with_prefect(root):
         return
     from flows import running

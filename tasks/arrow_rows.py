@@ -9,7 +9,7 @@ from tasks.readers import Refused, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS = 16  # in a batch: a small file may hold the same large value many times
+ROWS = 256  # in a batch: what a foreign file holds in one value may be large
 
 
 def rows_of(where: str, batches: "Iterator[pa.RecordBatch]", columns: Mapping[str, str] | None) -> Iterator[Row | Refused]:

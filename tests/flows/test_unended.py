@@ -77,3 +77,10 @@ def test_a_database_that_prefect_is_just_making_is_left_to_it(project: Path) -> 
     (project / ".stemma/prefect").mkdir(parents=True)
     (project / ".stemma/prefect/prefect.db").touch()
     assert unended.left_with_prefect(project) == []
+
+
+def test_a_prefect_server_that_does_not_answer_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    [ailment] = unended.prefect(project)
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in ailment.found
+    assert ailment.todo == "run `stemma doctor` again when it answers"
