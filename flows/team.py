@@ -47,8 +47,9 @@ def push(root: Path) -> Moved:
         records = _copy_records(repo.cache.legacy, repo.cloud.get_remote_odb(command="push", hash_name="md5-dos2unix"))
     if moved.failed:
         raise UserError(f"push: {len(moved.failed)} objects did not get through to the DVC remote; `stemma push` goes on from here")
-    git(root, "push", "--quiet", "--no-verify", "origin", f"{REFS}*:{THERE}*")
     sent = [run for run in run_commits.listed(root) if THERE + run.ref.removeprefix(REFS) not in known]
+    if sent:
+        git(root, "push", "--quiet", "--no-verify", "origin", f"{REFS}*:{THERE}*")
     return Moved(len(sent), len(moved.transferred), records, len(missing))
 
 

@@ -84,6 +84,7 @@ def test_without_a_remote_it_is_one_line(finished: Path, tmp_path: Path) -> None
         with pytest.raises(UserError, match="DVC: no remote; `dvc remote add --local --default store ADDRESS` names one"):
             move(finished)
     use_remotes(finished, tmp_path)
+    assert team.push(finished).run_commits == 0  # there is none yet
     shutil.rmtree(tmp_path / "origin")
     with pytest.raises(UserError, match=r"git ls-remote: .*does not appear to be a git repository") as raised:
         team.push(finished)
