@@ -47,7 +47,7 @@ class Added:
         """For people, several lines."""
         how = f"{self.name}: {self.source.uri}, read as {self.source.reader}"
         done = f"commit {self.commit[:10]}" if self.commit else "nothing committed"
-        return "\n".join([how, self.report.summary(), done])
+        return "\n".join([how, self.report.summary(advice=""), done])
 
 
 def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, say: Say | None = None) -> Added:

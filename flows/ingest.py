@@ -65,11 +65,11 @@ class IngestReport:
     taken: dict[str, intake.Taken] = field(default_factory=dict)  # by source that was read; refused rows are in .stemma/quarantine
     seconds: float = 0.0
 
-    def summary(self) -> str:
+    def summary(self, advice: str = "; commit data.dvc to keep it") -> str:
         """For people, several lines."""
         if not self.changed:
             return f"data version {self.version.hash}: nothing to do, data/ is what sources.yaml says"
-        size = f"{self.version.num_files} files, {self.version.size / 1e6:.1f} MB, in {self.seconds:.0f} s"
+        size = f"{self.version.num_files} files, {self.version.size / 1e6:.1f} MB, in {self.seconds:.0f} s{advice}"
         return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._refusals()])
 
     def _changes(self) -> Iterator[str]:
