@@ -129,7 +129,8 @@ def _create(
     }
     with tracking.explained(root), TemporaryDirectory() as folder:
         experiment = tracking.experiment(client, root)
-        run_id = tracking.find(client, root, f"finetune@{name}", lineage.get(f"key.finetune@{name}", "")) or _run(client, experiment, name)
+        known = tracking.find(client, root, f"finetune@{name}", lineage.get(f"key.finetune@{name}", ""))
+        run_id = known or _run(client, experiment, name, lineage.get("run_commit", "none"))
         logged = client.create_logged_model(experiment, name=name, source_run_id=run_id, tags=tags)
         saved = Path(folder, name)
         ids = {"model_id": logged.model_id, "model_uuid": logged.model_id, "run_id": run_id}
@@ -198,9 +199,10 @@ def _decide(
     return gate.decide(metric, new, int(champion.version), known, again)
 
 
-def _run(client: "MlflowClient", experiment: str, name: str) -> str:
+def _run(client: "MlflowClient", experiment: str, name: str, run_commit: str) -> str:
     """A run for a model whose fine-tuning the server knows nothing of."""
-    run = client.create_run(experiment, run_name=f"register@{name}", tags={"stemma.stage": f"register@{name}"})
+    tags = {"stemma.stage": f"register@{name}", "stemma.run_commit": run_commit}
+    run = client.create_run(experiment, run_name=f"register@{name}", tags=tags)
     client.set_terminated(run.info.run_id)
     return run.info.run_id
 
