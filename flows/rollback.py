@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import commits, doctor, forgetting, graph, placement, recorded, references, run_commits, states, workspace
+from flows import commits, doctor, forgetting, graph, objects, placement, recorded, references, run_commits, states, workspace
 from flows.content import content_hash
 from flows.git import blobs, commit_of, git
+from flows.ingest import ORIGIN
 from flows.objects import Objects
 from flows.states import AliasMove, Change, Files, Part
 from model.errors import UserError
@@ -69,10 +70,9 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
             say(str(ailment))
         carry_on(root, say)
         change = states.change_to(root, references.resolve(root, ref), parts)
-        if change.forgotten and "run" in parts:
-            remedy = f"`stemma rollback {ref} --data-only` brings the data back without them, as a new data version"
-            raise UserError(f"{change.title}: its data holds {change.forgotten} rows that are to be forgotten; {remedy}")
         _check(root, change)
+        if change.forgotten:
+            _check_forgotten(root, change, f"`stemma rollback {ref} --data-only`", parts)
         if change.nothing:
             return Rollback(change)
         if not agrees(change):
@@ -110,6 +110,16 @@ def _check(root: Path, change: Change) -> None:
         present = content_hash(root / "data")
         if "data" in change.outs and present not in (None, change.outs["data"]) and not placement.has(store, str(present)):
             raise UserError("data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them, or delete data/")
+
+
+def _check_forgotten(root: Path, change: Change, alone: str, parts: frozenset[Part]) -> None:
+    """Raise UserError unless the data goes back alone, and says what it was made from, so that it can be made without these rows."""
+    told = f"{change.title}: its data holds {change.forgotten} rows that are to be forgotten"
+    if "run" in parts:
+        raise UserError(f"{told}; {alone} brings the data back without them, as a new data version")
+    with objects.opened(root) as store:
+        if ORIGIN not in (store.listing(change.outs["data"]) or {}):
+            raise UserError(f"{told}, and does not say what it was made from; take them out of a copy of it, then `dvc add data`")
 
 
 def _keep(root: Path, title: str) -> str | None:

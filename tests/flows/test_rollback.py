@@ -2,10 +2,14 @@
 
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -272,6 +276,28 @@ def test_the_next_run_completes_what_was_killed(project: Path, two: Two) -> None
     assert {stage["outcome"] for stage in drive(project).stages} == {"unchanged"}
     assert state(project) == two.before
     assert git(project, "log", "-1", "--format=%s").startswith("Go back to run")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 20))])
+def test_killed_at_any_moment_alone_or_with_its_children(project: Path, two: Two, seed: int) -> None:
+    draw, head = random.Random(seed), git(project, "rev-parse", "HEAD")
+    script = f"from pathlib import Path; import flows.rollback as verb; print(1, flush=True); verb.rollback(Path.cwd(), {two.first!r}, "
+    script += "verb.EVERYTHING, lambda change: True, print)"
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, cwd=project, env=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()  # it is about to begin
+        time.sleep(draw.uniform(0, 4))
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL) if draw.random() < 0.5 else process.kill()
+    back(project, two.first)
+    assert state(project) == two.before
+    assert git(project, "rev-list", "--count", f"{head}..HEAD") == "1"
+    assert git(project, "status", "--porcelain") == ""
+    assert not list((project / ".stemma").glob("rollback*"))
 
 
 def test_a_rollback_that_was_killed_is_given_up_where_others_have_committed_since(project: Path, two: Two) -> None:

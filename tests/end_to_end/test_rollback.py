@@ -1,0 +1,86 @@
+"""Back to the first models and forth again, on the real stages, with the real registry."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from model import applications
+from tasks import tables
+
+from .conftest import STAGES, Project, opinion
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+TEXTS = ["It was a wonderful evening.", "The boat was worthless."]
+
+
+def aliases(project: Project) -> dict[str, list[str]]:
+    listed = json.loads(project.stemma("models", "--json").out)
+    return {f"{model['name']}/{model['version']}": model["aliases"] for model in listed}
+
+
+def answers(project: Project) -> list[Any]:
+    ran = project.stemma("predict", "sentiment", *TEXTS, "--format", "jsonl")
+    return [json.loads(line) for line in ran.out.splitlines()]
+
+
+def data_version(project: Project) -> str:
+    return project.call("git", "show", "HEAD:data.dvc").split("md5: ")[1].split()[0]
+
+
+def rollback(project: Project, ref: str) -> dict[str, Any]:
+    ran = project.stemma("rollback", ref, "--yes", "--json")
+    assert ran.code == 0, ran
+    return ran.document
+
+
+def test_back_to_the_first_models_and_forth_again(project: Project, server: dict[str, str]) -> None:
+    project.call("git", "add", "-A")
+    project.call("git", "commit", "-qm", "the first run")
+    first = data_version(project), aliases(project), answers(project), project.bytes_of("data", "build", "metrics")
+
+    train, draw = project.root / "data/sentiment/train.parquet", random.Random(2)
+    more = [opinion(draw) for _ in range(40)]
+    tables.write(train, [*tables.rows(train), *more], applications.load("sentiment").SCHEMA)
+    project.dvc("add", "-q", "data")
+    project.run(**server)
+    project.call("git", "commit", "-qam", "the second run")
+    second = data_version(project), aliases(project), answers(project), project.bytes_of("data", "build", "metrics")
+    assert second[1] != first[1]
+    assert second[2] != first[2]
+    known = project.num_rows("runs"), project.num_rows("model_versions")
+
+    assert project.stemma("rollback", first[0]).err.endswith("rollback: nobody to ask whether this is to be done; --yes does it\n")
+    assert data_version(project) == second[0]
+    back = rollback(project, first[0][:10])
+    moved = {(move["alias"], move["before"], move["after"]) for move in back["moves"]}
+    assert moved <= {("champion", 2, 1), ("challenger", 2, None)}
+    assert project.bytes_of("data", "build", "metrics") == first[3]
+    assert project.plan().outcomes == dict.fromkeys(STAGES, "fresh")
+    assert aliases(project) == {**first[1], "sentiment/2": []}
+    assert (data_version(project), answers(project)) == (first[0], first[2])
+
+    rollback(project, "sentiment/2")
+    assert project.bytes_of("data", "build", "metrics") == second[3]
+    assert project.plan().outcomes == dict.fromkeys(STAGES, "fresh")
+    assert data_version(project) == second[0]
+    assert (project.num_rows("runs"), project.num_rows("model_versions")) == known  # nothing was executed
+
+    rollback(project, first[0])
+    assert project.stemma("rollback", "models:/sentiment/2", "--model-only", "--yes").code == 0
+    assert (aliases(project)["sentiment/2"], answers(project)) == (
+        ["champion"],
+        second[2] if "champion" in second[1]["sentiment/2"] else answers(project),
+    )
+    assert data_version(project) == first[0]
+    history = json.loads(project.stemma("models", "--history", "sentiment", "--json").out)
+    assert history[-1] | {"time": ""} == {
+        "time": "",
+        "who": "tester@example.org <tester@example.org>",
+        "alias": "champion",
+        "before": 1,
+        "after": 2,
+        "why": "rollback to model sentiment/2",
+    }
