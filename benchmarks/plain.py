@@ -141,12 +141,16 @@ def _is_new(text: str, seen: set[str]) -> bool:
 
 
 def _held_out(data: Path, numbers: Params) -> set[str]:
-    passages: set[str] = set()
+    """The passages of test texts, without those that many of them have."""
+    counts: Counter[str] = Counter()
+    seen: set[str] = set()
     for file in sorted(data.glob("*/test.parquet")):
         for row in tables.rows(file):
-            clean = [personal.mask(cleaning.normalize(text), numbers.personal.kinds)[0] for text in texts_of(row)]
-            passages.update(_passages(clean, numbers))
-    return passages
+            for text in texts_of(row):
+                clean = personal.mask(cleaning.normalize(text), numbers.personal.kinds)[0]
+                if _is_new(clean, seen):
+                    counts.update(_passages([clean], numbers))
+    return {passage for passage, num_texts in counts.items() if num_texts <= numbers.test_splits.max_texts}
 
 
 def _passages(texts: list[str], numbers: Params) -> set[str]:
