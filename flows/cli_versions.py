@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.printing import Json, console, print_json, say
 from model.errors import UserError
@@ -27,12 +27,19 @@ def data_log(context: typer.Context, as_json: Json = False) -> None:
     found = log.data_log(context.obj)
     if as_json:
         return print_json([version.to_json() for version in found])
-    table = Table("data version", "date", "commit", "rows and size", "used by", "message")
+    table = Table(Column("data version", no_wrap=True), "date", "commit", "rows and size", "used by", "message")
     for version in found:
         sizes = version.folders().items()
         told = [f"{name}: {'' if rows is None else f'{rows:,} rows, '}{size / 1e6:.1f} MB" for name, (rows, size) in sizes]
         parts = "\n".join(told) or f"{version.size / 1e6:.1f} MB, not at hand"
-        table.add_row(version.hash, version.date, version.commit[:10], parts, "\n".join(version.models), version.message)
+        table.add_row(
+            f"{version.hash}\n[green]in use[/]" if version.in_use else version.hash,
+            version.date,
+            version.commit[:10],
+            parts,
+            "\n".join(version.models),
+            version.message,
+        )
     return console.print(table)
 
 

@@ -16,7 +16,7 @@ RUN_COMMITS = "--remotes=stemma"  # a version may have been in a run and never i
 
 @dataclass(frozen=True)
 class LoggedVersion:
-    """A data version, and the commit that brought it in."""
+    """A data version, and the commit that first brought it in."""
 
     hash: str
     date: str  # of the commit, ISO 8601; empty where there is none
@@ -24,6 +24,7 @@ class LoggedVersion:
     num_files: int
     size: int  # bytes
     message: str  # the first line of the commit's
+    in_use: bool = False
     parts: list[Part] | None = None  # None: its objects are neither in the cache nor in the remote
     models: tuple[str, ...] = ()  # the model versions trained on it, such as sentiment/1
 
@@ -43,7 +44,7 @@ class LoggedVersion:
 
 
 def data_log(root: Path) -> list[LoggedVersion]:
-    """The data versions in the history of HEAD, newest first, and among them those that only runs had and the one not committed yet."""
+    """Every data version in the history of HEAD or of a run once, newest first, and the one in use if it is not committed yet."""
     found = history(root)
     trained: dict[str, list[str]] = defaultdict(list)
     for model in records.versions(root):
@@ -55,13 +56,14 @@ def data_log(root: Path) -> list[LoggedVersion]:
 def history(root: Path) -> list[LoggedVersion]:
     """The same without what is in the versions and what came out of them: git and data.dvc alone are read."""
     mine = _log(root, "HEAD") if workspace.head_commit(root) else []
-    hashes = {version.hash for _, version in mine}
-    elsewhere = {version.hash: (when, version) for when, version in _log(root, RUN_COMMITS) if version.hash not in hashes}
-    found = [version for _, version in sorted([*elsewhere.values(), *mine], key=lambda entry: entry[0], reverse=True)]
+    first: dict[str, tuple[int, LoggedVersion]] = {}
+    for when, version in (*reversed(mine), *reversed(_log(root, RUN_COMMITS))):  # the oldest first
+        first.setdefault(version.hash, (when, version))
     used = data_versions.in_use(root)
-    if used and used.hash not in {version.hash for version in found}:
-        return [LoggedVersion(used.hash, "", "", used.num_files, used.size, "(not committed)"), *found]
-    return found
+    found = [version for _, version in sorted(first.values(), key=lambda entry: entry[0])][::-1]
+    if used and used.hash not in first:
+        found.insert(0, LoggedVersion(used.hash, "", "", used.num_files, used.size, "(not committed)"))
+    return [replace(version, in_use=used is not None and version.hash == used.hash) for version in found]
 
 
 def _log(root: Path, revisions: str) -> list[tuple[int, LoggedVersion]]:

@@ -135,3 +135,9 @@ def test_the_log_has_versions_that_only_a_run_had_and_the_one_not_committed(root
 
 def test_the_log_is_empty_before_the_first_version(root):
     assert data_log(root) == []
+
+
+def test_a_version_that_is_gone_back_to_stands_in_the_log_once(root, two):
+    git(root, "checkout", "-q", "HEAD~1", "--", "data.dvc")
+    git(root, "commit", "-qm", "back")
+    assert [(one.hash, one.message, one.in_use) for one in data_log(root)] == [(two[1], "second", False), (two[0], "first", True)]
