@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks import columns, tables
+from tasks import tables
+from tasks.intake import columns
 
 Row = dict[str, Any]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks import params, prepare, tables
-from tasks.contamination import HeldOut, Overlap
+from tasks.cleaning.contamination import HeldOut, Overlap
 
 WORD = re.compile(r"[^\W_]+")
 HAN = re.compile(r"[\u4e00-\u9fff]")

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import plain
-from tasks import near_duplicates, params, prepare, tables
+from tasks import params, prepare, tables
+from tasks.cleaning import near_duplicates
 
 CHANGED = (0.0005, 0.1)  # the share of words, drawn evenly in its logarithm
 NEAR = 0.05  # to the threshold: where an estimate cannot be sure

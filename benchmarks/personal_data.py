@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from ipaddress import IPv6Address
 
-from tasks import personal
+from tasks.cleaning import personal
 
 SENTENCES = {
     "en": (

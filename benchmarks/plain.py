@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from model.words import segment
-from tasks import boilerplate, cleaning, languages, params, personal, quality, tables
-from tasks.contamination import texts_of
+from tasks import params, tables
+from tasks.cleaning import boilerplate, languages, personal, quality
+from tasks.cleaning import text as cleaning
+from tasks.cleaning.contamination import texts_of
+from tasks.intake.splits import split_of
 from tasks.prepare import Params
-from tasks.splits import split_of
 
 WORD = re.compile(r"[^\W_\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 CHARACTER = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")

@@ -27,8 +27,9 @@ def ours(data: Path, out: Path) -> int:
     """The corpus of `data` through the steps, as `stemma run` takes it; how many documents are left."""
     import pyarrow as pa
 
-    from tasks import documents, params, prepare
-    from tasks.contamination import HeldOut, Listing
+    from tasks import params, prepare
+    from tasks.cleaning import documents
+    from tasks.cleaning.contamination import HeldOut, Listing
 
     pa.set_cpu_count(1)
     numbers = params.build(prepare.Params, params.section(params.read(Path("params.yaml")), "prepare"), "prepare")

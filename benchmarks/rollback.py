@@ -70,7 +70,7 @@ def _by_hand(root: Path, ref: str, champions: list[tuple[str, int]]) -> None:
 
 def _champions(root: Path, ref: str) -> list[tuple[str, int]]:
     """Of each model the version whose checkpoint dvc.lock has at a commit, found out beforehand: by hand it takes longest of all."""
-    from tasks import records
+    from tasks.registry import records
 
     lock = subprocess.run(["git", "show", f"{ref}:dvc.lock"], cwd=root, capture_output=True, text=True, check=True).stdout
     return [(one.name, one.version) for one in records.versions(root) if one.tags[f"stemma.hash.finetune.{one.name}"] in lock]

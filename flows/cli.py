@@ -12,8 +12,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import cli_ingest, cli_proof, cli_versions, environment
-from flows.printing import Json, console, print_json
+from flows import environment
+from flows.commands import ingest as cli_ingest
+from flows.commands import proof as cli_proof
+from flows.commands import versions as cli_versions
+from flows.commands.printing import Json, console, print_json
 from model.errors import UserError
 from model.params import Decoding
 
@@ -81,7 +84,8 @@ def run(
 
     Example: `stemma run -S finetune.sentiment.max_steps=50`, or `stemma run --rev HEAD` beside another run
     """
-    from flows import revision, running, settings
+    from flows import running, settings
+    from flows.history import revision
 
     root: Path = context.obj
     if rev is not None:
@@ -114,7 +118,7 @@ def up(
 
     Example: `stemma up`
     """
-    from flows import services
+    from flows.services import servers as services
 
     services.up(context.obj, mlflow_port=mlflow_port, prefect_port=prefect_port)
     _show_status(services.status(context.obj))
@@ -126,7 +130,7 @@ def down(context: typer.Context) -> None:
 
     Example: `stemma down`
     """
-    from flows import services
+    from flows.services import servers as services
 
     services.down(context.obj)
     typer.echo("stopped")
@@ -138,7 +142,7 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 
     Example: `stemma status --json`
     """
-    from flows import services
+    from flows.services import servers as services
 
     found = services.status(context.obj)
     return print_json(found) if as_json else _show_status(found)
@@ -156,7 +160,7 @@ def schedule(
 
     Example: `stemma schedule "0 2 * * *" --timezone Europe/Berlin`
     """
-    from flows import schedule as schedules
+    from flows.services import schedule as schedules
 
     typer.echo(schedules.schedule(context.obj, cron=cron, every=every, timezone=timezone, remove=remove))
 
@@ -167,7 +171,7 @@ def push(context: typer.Context) -> None:
 
     Example: `dvc remote add --local --default store /mnt/store`, then `stemma push`
     """
-    from flows import team
+    from flows.history import team
 
     typer.echo(f"pushed {team.push(context.obj)}")
 
@@ -178,7 +182,7 @@ def pull(context: typer.Context) -> None:
 
     Example: `stemma pull`
     """
-    from flows import team
+    from flows.history import team
 
     typer.echo(f"pulled {team.pull(context.obj)}")
 
@@ -189,7 +193,7 @@ def gc(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="
 
     Example: `stemma gc`
     """
-    from flows import gc as collection
+    from flows.history import gc as collection
 
     found = collection.waste(context.obj)
     typer.echo(str(found))

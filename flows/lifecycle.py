@@ -26,7 +26,9 @@ from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Completed, Crashed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import environment, processes, revision, stopping, unended
+from flows import environment, processes, stopping
+from flows.history import revision
+from flows.repair import unended
 from flows.stages import StageResult
 from flows.walk import REGISTER, Walk
 from model.errors import UserError

@@ -11,7 +11,8 @@ from flows import inputs
 from model import applications
 from model.errors import UserError
 from model.params import Decoding
-from tasks import params, records, register
+from tasks import params, register
+from tasks.registry import records
 
 
 def predict(

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import prefect_server, stopping, unended, walk
+from flows import stopping, walk
 from flows.display import Display
+from flows.repair import unended
+from flows.services import prefect_server
 from flows.walk import LifecycleResult
 
 

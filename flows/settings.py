@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows import ingest
+from flows.data import ingest
 from model.errors import UserError
 from model.params import STRICT, Positive
 from tasks import params

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from flows import ancestry, graph, recorded, workspace
+from flows import graph, workspace
 from flows.graph import Shape
+from flows.proof import ancestry
+from flows.services import recorded
 from flows.stages import StageResult
-from tasks import lifecycles, params, records, tracking
+from tasks import lifecycles, params, tracking
 from tasks.content import hash_of
+from tasks.registry import records
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -124,7 +127,7 @@ class Tracked:
     def _model(
         self, name: str, version: int, aliases: tuple[str, ...], metrics: dict[str, float], created: bool, decision: str
     ) -> dict[str, Any]:
-        from tasks import gate
+        from tasks.registry import gate
 
         judged = json.loads((self._evaluation(name) / "evaluation.json").read_text(encoding="utf-8"))
         return {

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows import doctor, forgetting, graph, processes, rollback, stages, workspace
+from flows import graph, processes, stages, workspace
 from flows import plan as planning
+from flows.data import forgetting
 from flows.decision import State
 from flows.display import Display
 from flows.graph import Shape
-from flows.sealing import Seal
+from flows.history import rollback
+from flows.history.sealing import Seal
+from flows.repair import doctor
 from flows.stages import Outcome, StageResult
 from flows.tracked import Status, Tracked
 from model.errors import UserError

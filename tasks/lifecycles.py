@@ -6,7 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tasks import records, shown
+from tasks import shown
+from tasks.registry import records
 from tasks.tracking import TrackingError, connect, experiment, explained, find, warn, workspace
 
 if TYPE_CHECKING:

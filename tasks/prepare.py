@@ -14,18 +14,21 @@ from annotated_types import Ge
 
 from model.errors import UserError
 from model.params import STRICT, Positive, Share
-from tasks import cleaning, documents, personal, quality_report, tables
-from tasks.boilerplate import Boilerplate
-from tasks.contamination import HeldOut, Listing, Overlap, texts_of
-from tasks.duplicates import Distinct
+from tasks import tables
+from tasks.cleaning import documents, personal
+from tasks.cleaning import report as quality_report
+from tasks.cleaning import text as cleaning
+from tasks.cleaning.boilerplate import Boilerplate
+from tasks.cleaning.contamination import HeldOut, Listing, Overlap, texts_of
+from tasks.cleaning.duplicates import Distinct
+from tasks.cleaning.languages import Languages
+from tasks.cleaning.near_duplicates import NearDuplicates
+from tasks.cleaning.personal import Personal
+from tasks.cleaning.quality import Quality
+from tasks.cleaning.steps import Removed, Row, Step, through
 from tasks.examples import canonical
-from tasks.languages import Languages
-from tasks.near_duplicates import NearDuplicates
-from tasks.personal import Personal
-from tasks.quality import Quality
+from tasks.intake.splits import SPLITS
 from tasks.session import Session
-from tasks.splits import SPLITS
-from tasks.steps import Removed, Row, Step, through
 
 
 @dataclass(frozen=True, kw_only=True)

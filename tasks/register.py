@@ -15,9 +15,10 @@ from model import applications
 from model.applications import Application
 from model.errors import UserError
 from model.params import Decoding
-from tasks import aliases, bundle, gate, params, records, tracking
+from tasks import params, tracking
 from tasks.content import hash_of
-from tasks.records import Version
+from tasks.registry import aliases, bundle, gate, records
+from tasks.registry.records import Version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

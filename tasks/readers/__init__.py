@@ -2,7 +2,7 @@
 
 A module of this folder has `read(files, **options)`, a generator of rows (dicts of the target's columns) and of `Refused` for what it
 cannot read. Options come from `sources.yaml`. Nothing is registered anywhere: a new format is one new file here. Files may be larger than
-memory: `tasks/lines.py`, `tasks/json_items.py` and `tasks/xml_items.py` read them piece by piece.
+memory: `tasks/intake/lines.py`, `tasks/intake/json_items.py` and `tasks/intake/xml_items.py` read them piece by piece.
 """
 
 import inspect

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import UserError
-from tasks.arrow_rows import rows_of
+from tasks.intake.arrow_rows import rows_of
 from tasks.readers import Refused, Row
 
 if TYPE_CHECKING:

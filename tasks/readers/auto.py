@@ -6,7 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tasks import detection, readers
+from tasks import readers
+from tasks.intake import detection
 from tasks.readers import Refused, Row
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lines import LONGEST, TOO_LONG, lines_of
+from tasks.intake.lines import LONGEST, TOO_LONG, lines_of
 from tasks.readers import Refused, Row
 
 ROLE = re.compile(r"\(([^()*\s]+)")

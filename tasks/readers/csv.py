@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.lines import LONGEST, lines_of
+from tasks.intake.lines import LONGEST, lines_of
 from tasks.readers import Refused, Row
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.lines import LONGEST, TOO_LONG
+from tasks.intake.lines import LONGEST, TOO_LONG
 from tasks.readers import Refused, Row
 from tasks.readers.text import join
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.json_items import items_of, renamed
+from tasks.intake.json_items import items_of, renamed
 from tasks.readers import Refused, Row
 
 

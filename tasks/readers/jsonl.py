@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from tasks.json_items import loads, reason, renamed
-from tasks.lines import lines_of
+from tasks.intake.json_items import loads, reason, renamed
+from tasks.intake.lines import lines_of
 from tasks.readers import Refused, Row
 
 

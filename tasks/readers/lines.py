@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.lines import lines_of
+from tasks.intake.lines import lines_of
 from tasks.readers import Refused, Row
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.lines import text_of
+from tasks.intake.lines import text_of
 from tasks.readers import Refused, Row
 from tasks.readers.text import join
 

@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.lines import lines_of
+from tasks.intake.lines import lines_of
 from tasks.readers import Refused, Row
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import UserError
-from tasks.arrow_rows import ROWS, rows_of
+from tasks.intake.arrow_rows import ROWS, rows_of
 from tasks.readers import Refused, Row
 
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.json_items import loads
-from tasks.lines import lines_of
+from tasks.intake.json_items import loads
+from tasks.intake.lines import lines_of
 from tasks.readers import Refused, Row
 
 QUESTION = re.compile(r"^question(\d+): ?", re.MULTILINE)

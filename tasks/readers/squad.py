@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.json_items import items_of
+from tasks.intake.json_items import items_of
 from tasks.readers import Refused, Row
 
 

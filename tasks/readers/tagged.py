@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lines import Line, lines_of
+from tasks.intake.lines import Line, lines_of
 from tasks.readers import Refused, Row
 from tasks.readers.text import documents
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from model.errors import UserError
-from tasks.lines import Line, lines_of, paragraphs
+from tasks.intake.lines import Line, lines_of, paragraphs
 from tasks.readers import Refused, Row
 
 PARTS = {"blank": (paragraphs, "\n\n"), "line": (lines_of, "\n")}

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
+from tasks.intake.xml_items import elements_of
 from tasks.readers import Refused, Row
-from tasks.xml_items import elements_of
 
 CODES = {"bpt", "ept", "ph", "it", "ut"}  # elements that hold markup of the translated file, not words
 

@@ -4,7 +4,7 @@ import html
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lines import lines_of
+from tasks.intake.lines import lines_of
 from tasks.readers import Refused, Row
 
 

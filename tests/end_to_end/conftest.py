@@ -16,9 +16,10 @@ import pyarrow as pa
 import pytest
 
 from flows import environment
-from flows.prefect_server import PrivateServer
+from flows.services.prefect_server import PrivateServer
 from model import applications
-from tasks import columns, tables
+from tasks import tables
+from tasks.intake import columns
 from tasks.readers import grammar
 
 REPOSITORY = Path(__file__).resolve().parents[2]

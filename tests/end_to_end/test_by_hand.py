@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from flows import needed, run_commits
+from flows.history import needed, run_commits
 from tasks import tracking
 
 from .conftest import APPLICATIONS, STAGES, Project

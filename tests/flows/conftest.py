@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from flows import ancestry, environment, walk, workspace
+from flows import environment, walk, workspace
 from flows.display import Display
+from flows.proof import ancestry
 from flows.walk import LifecycleResult, Walk
 from model.errors import UserError
-from tasks.records import Version
+from tasks.registry.records import Version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DVC_YAML = """

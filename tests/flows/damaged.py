@@ -27,11 +27,12 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from flows import building, origins, unpacking
+from flows.data import building, origins, unpacking
 from model.errors import UserError
-from tasks import detection, intake
+from tasks.intake import detection
+from tasks.intake import rows as intake
+from tasks.intake.sources import Source
 from tasks.readers.auto import taken as taken_options
-from tasks.sources import Source
 
 SECONDS = 20  # no input may take longer
 LIMITS = unpacking.Limits(max_unpacked_bytes=200_000_000, max_unpacked_ratio=100, max_files=200, max_nesting=3)
@@ -302,7 +303,7 @@ def main():
             slowest = max(slowest, seconds)
             if seconds > SECONDS:
                 sys.exit(f"input {number}: {seconds:.0f} s")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    [peak] = (int(line.split()[1]) // 1024 for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(json.dumps({"outcomes": outcomes, **rows, "peak_mebibytes": peak, "slowest_seconds": round(slowest, 1)}) + "\n")
 
 

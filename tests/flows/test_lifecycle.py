@@ -17,7 +17,7 @@ import pytest
 
 from flows import environment
 from flows import plan as planning
-from flows.prefect_server import PrivateServer
+from flows.services.prefect_server import PrivateServer
 
 pytestmark = pytest.mark.e2e
 

@@ -7,7 +7,9 @@ import pytest
 
 from model import applications
 from model.errors import UserError
-from tasks import cleaning, columns, params, prepare, tables
+from tasks import params, prepare, tables
+from tasks.cleaning import text as cleaning
+from tasks.intake import columns
 from tasks.session import Session
 
 STEPS = ["unicode", "length", "boilerplate", "language", "quality", "personal", "duplicates", "test_splits", "near_duplicates"]

@@ -12,8 +12,9 @@ import pytest
 
 from model import applications
 from model.errors import UserError
-from tasks import records, register, tracking
+from tasks import register, tracking
 from tasks.content import hash_of
+from tasks.registry import records
 
 REPOSITORY = Path(__file__).parents[2]
 Make = Callable[..., Path]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.errors import UserError
-from tasks import lines
+from tasks.intake import lines
 from tasks.readers import Refused, read
 
 OPTIONS = {

@@ -1,0 +1,1 @@
+"""Data versions: sources in, rows versioned, logged and compared."""

@@ -1,0 +1,178 @@
+"""Something a person points at in; a source of sources.yaml, a data version with its rows, and a git commit of both out."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from flows import workspace
+from flows.data import building, ingest, origins
+from flows.data.ingest import IngestReport, Say
+from flows.history import commits
+from model import applications
+from model.errors import UserError
+from tasks import readers
+from tasks.intake import detection, sources
+from tasks.intake.sources import Source, Sources
+from tasks.readers.auto import taken as taken_options
+
+MAX_CHARACTERS = 4000  # of a document that a long text is cut into, as in the sources that Stemma brings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What a person said about the rows."""
+
+    target: str  # `corpus` or an application
+    reader: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)  # {column: name in the file}
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the reader
+    name: str | None = None
+    license: str = "unknown"
+    lang: str | None = None  # of the corpus, or `en:zh`
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was taken in, under which name, and the commit of it."""
+
+    name: str
+    source: Source
+    report: IngestReport
+    commit: str | None
+
+    def summary(self) -> str:
+        """For people, several lines."""
+        how = f"{self.name}: {self.source.uri}, read as {self.source.reader}"
+        done = f"commit {self.commit[:10]}" if self.commit else "nothing committed"
+        return "\n".join([how, self.report.summary(advice=""), done])
+
+
+def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, say: Say | None = None) -> Added:
+    """Take in what `given` names (files, folders, globs, an address, a data set, a repository) as one source.
+
+    Whatever goes wrong, or if it is killed, nothing has changed, or the same call again brings it to its end.
+
+    Raises:
+        UserError: there is no such thing, no reader knows it, too many rows are refused, or the limits of params.yaml are passed.
+    """
+    say = say or ingest.to_stderr
+    workspace.check(root)
+    if not given:
+        raise UserError("stemma ingest --to: nothing to take in; name a file, a folder, an archive, an address or a data set")
+    if wish.target != "corpus":
+        applications.load(wish.target)
+    rules = ingest.numbers_of(root).rules()
+    with ingest.workplace(root) as work:
+        kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
+        files = building.opened(kept, work / "new", rules.unpacking, say)
+        source = _source(kept, files, wish)
+        text, name = _entered((root / "sources.yaml").read_text(encoding="utf-8"), source, wish)
+        listed = sources.parse(text)
+        chosen = _chosen(listed, name, wish, ingest.recorded_origin(root))
+        report = ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, text), at_hand={name: files})
+    made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(root, name, source, report.version.hash)) if commit else None
+    return Added(name, source, report, made)
+
+
+def pairs(option: str, written: Sequence[str]) -> dict[str, str]:
+    """`KEY=VALUE` arguments as a dict."""
+    if wrong := [one for one in written if not all(one.partition("="))]:
+        raise UserError(f"{option} {wrong[0]}: expected KEY=VALUE; write it so")
+    return {key: value for key, _, value in (one.partition("=") for one in written)}
+
+
+def options(written: Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` arguments as a dict, values as YAML has them."""
+    try:
+        return {key: YAML(typ="safe").load(value) for key, value in pairs("--option", written).items()}
+    except YAMLError as error:
+        raise UserError(f"--option: not valid YAML ({' '.join(str(error).split())}); mend the value") from None
+
+
+def _source(kept: origins.Kept, files: Sequence[Path], wish: Wish) -> Source:
+    """The entry of sources.yaml for these files."""
+    languages = wish.lang.split(":") if wish.lang and ":" in wish.lang else []
+    if (languages and wish.target == "corpus") or (wish.lang and not languages and wish.target != "corpus"):
+        raise UserError(f"--lang {wish.lang}: say one language for the corpus, and two for an application, such as en:zh")
+    columns = _columns(wish)
+    format = detection.Format(wish.reader) if wish.reader else detection.of_files(files, list(columns.values()), languages)
+    if format.reader not in readers.names():
+        raise UserError(f"--reader {format.reader}: no such reader; there is {', '.join(readers.names())}")
+    offered = {"columns": columns, "max_characters": MAX_CHARACTERS, **dict(zip(("source_lang", "target_lang"), languages, strict=False))}
+    if languages:  # documents are no translations
+        del offered["max_characters"]
+    options = taken_options(format.reader, offered) | dict(format.options) | dict(wish.options)
+    return Source(
+        license=wish.license, target=wish.target, reader=format.reader, options=options, sha256=kept.sha256, uri=kept.uri, lang=wish.lang
+    )
+
+
+def _columns(wish: Wish) -> dict[str, str]:
+    """The name in the file of each column of the target."""
+    if wish.target == "corpus":
+        names = ["text", *(["lang"] if "lang" in wish.columns else [])]
+    else:
+        names = applications.load(wish.target).SCHEMA.names
+    if unknown := sorted(wish.columns.keys() - set(names) - {"lang"}):
+        raise UserError(f"--column {unknown[0]}: no such column in {wish.target}; there is {', '.join(names)}")
+    spoken = {"source_lang", "target_lang"} - wish.columns.keys() if wish.lang else set()
+    return {name: wish.columns.get(name, name) for name in names if name not in spoken}
+
+
+def _entered(text: str, source: Source, wish: Wish) -> tuple[str, str]:
+    """sources.yaml with the source in it, and its name there: that of an entry that is the same, or a new one."""
+    sources.parse(text)  # says what is wrong with it
+    yaml = YAML()
+    yaml.preserve_quotes, yaml.width = True, 10_000
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(text)
+    defaults = asdict(Source(license="", target=""))
+    entry = {key: value for key, value in asdict(source).items() if value != defaults[key]}
+    name = _name(document["sources"], entry, wish.name or Path(origins.Kept(Path(), "", str(source.uri)).name).name.partition(".")[0])
+    if wish.replace:
+        for other, known in document["sources"].items():
+            if other != name and known["target"] == source.target:
+                known["optional"] = True
+    document["sources"][name] = entry
+    written = io.StringIO()
+    yaml.dump(document, written)
+    return written.getvalue(), name
+
+
+def _name(known: Mapping[str, Any], entry: Mapping[str, Any], wanted: str) -> str:
+    base = re.sub(r"-(?=\d{5}$)", "_", re.sub(r"[^\w-]+", "-", wanted).strip("-")) or "source"  # -00001 is a part of a corpus
+    name, number = base, 1
+    while name in known and {key: value for key, value in known[name].items() if key != "optional"} != entry:
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def _chosen(listed: Sources, name: str, wish: Wish, recorded: Mapping[str, Any]) -> dict[str, Source]:
+    """What data/ is made of now, optional sources among it, and the new one."""
+    before = [other for other in recorded.get("sources", {}) if other in listed.sources]
+    kept = [other for other in before if not (wish.replace and listed.sources[other].target == wish.target)]
+    return sources.choose(listed, [*kept, name])
+
+
+def _write(root: Path, text: str) -> None:
+    file = root / "sources.yaml"
+    if file.read_text(encoding="utf-8") != text:
+        partial = root / ".stemma" / "sources.yaml.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+
+
+def _message(root: Path, name: str, source: Source, version: str) -> str:
+    """Of what is on disk, not of what this process did: whoever completes a killed ingest writes the same."""
+    rows = sum(ingest.num_rows(root / "data", source.target).values())
+    return (
+        f"Ingest {name} into {source.target}, now {rows:,} rows\n\n"
+        f"From {source.uri} (sha256 {source.sha256}), read as {source.reader}. Data version {version}.\n"
+    )

@@ -1,0 +1,107 @@
+"""Records that a person wants erased in; a data version without them, the list of their hashes, and where copies remain, out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows import workspace
+from flows.data import copies, ingest
+from flows.data.copies import Copies
+from flows.data.ingest import IngestReport, Say
+from flows.history import commits
+from model.errors import UserError
+from tasks.intake import forgotten, sources
+from tasks.intake.forgotten import Forgotten
+
+
+@dataclass(frozen=True)
+class Forgot:
+    """What an erasure did."""
+
+    num_records: int
+    num_found: int  # of them, in any data version
+    report: IngestReport
+    copies: Copies
+    commit: str | None
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """How many rows went, by file."""
+        gone = {name: before - self.report.rows.get(name, 0) for name, before in self.report.rows_before.items()}
+        return {name: count for name, count in gone.items() if count}
+
+    def summary(self) -> str:
+        """For people, several lines."""
+        rows = [f"  {name:<40}{count:>9,} rows removed" for name, count in self.removed.items()]
+        head = f"data version {self.report.version.hash}: without them; {self.num_found} of {self.num_records} were in some version"
+        lines = self.copies.lines()
+        remain = ["copies remain in:", *(f"  {line}" for line in lines)] if lines else ["no copy is left that Stemma knows of"]
+        done = [f"commit {self.commit[:10]}; forgotten.txt has the hashes" if self.commit else "nothing committed"]
+        return "\n".join([head, *rows, *remain, *done])
+
+
+def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = None) -> Forgot:
+    """Make a data version without the records that `file` lists, and remember them in forgotten.txt, so that none comes in again.
+
+    Raises:
+        UserError: the file is missing or no list of records, or a split would be left without rows.
+    """
+    say = say or ingest.to_stderr
+    workspace.check(root)
+    try:
+        asked = frozenset(forgotten.records_in(file.read_text(encoding="utf-8-sig")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as UTF-8 text ({error}); give a file with one record a line") from None
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    if not asked:
+        raise UserError(f"{file}: no record in it; give one a line, as text or as a row in JSON")
+    gone = Forgotten(forgotten.read(root).hashes | asked)
+    report = _apply(root, gone, say)
+    message = f"Forget {len(asked)} records\n\nData version {report.version.hash}.\n"
+    made = commits.commit(root, ["data.dvc", forgotten.FILE], message) if commit else None
+    num_found, remaining = copies.remaining(root, Forgotten(asked), say)
+    return Forgot(len(asked), num_found, report, remaining, made)
+
+
+def reapply(root: Path, say: Say) -> IngestReport | None:
+    """Take what forgotten.txt lists out of the data version in use, such as one that was gone back to; None if it is not in there.
+
+    Data of the user's own making, which does not say what it was made from, is left alone.
+    """
+    gone = forgotten.read(root)
+    if not gone.hashes:
+        return None
+    recorded = _origin(root, say)
+    if not recorded or gone.hashes <= set(recorded.get("forgotten", ())):
+        return None
+    return _apply(root, gone, say)
+
+
+def keep_away(root: Path, say: Say) -> None:
+    """The same before a run, as a commit of data.dvc: whoever went back by hand does not train on forgotten records either."""
+    if (report := reapply(root, say)) is None:
+        return
+    commits.commit(root, ["data.dvc"], f"Keep forgotten records away\n\nData version {report.version.hash}.\n")
+    say(f"data version {report.version.hash}: forgotten records taken out again")
+
+
+def _origin(root: Path, say: Say) -> dict[str, Any]:
+    """What the data version in use was made from; it is checked out first where it is not."""
+    with ingest.workplace(root) as work:
+        return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
+
+
+def _apply(root: Path, gone: Forgotten, say: Say) -> IngestReport:
+    """The sources that `data/` was made from, without what is gone; nothing is read or fetched again unless sources.yaml has changed."""
+    listed = sources.read(root / "sources.yaml")
+    before = [name for name in _origin(root, say).get("sources", {}) if name in listed.sources]
+    chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
+    with ingest.workplace(root) as work:
+        return ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, gone), gone=gone, as_made=True)
+
+
+def _write(root: Path, gone: Forgotten) -> None:
+    partial = root / ".stemma" / "forgotten.txt.partial"
+    partial.write_text(gone.listing(), encoding="utf-8")
+    partial.replace(root / forgotten.FILE)

@@ -1,0 +1,1 @@
+"""Where a model comes from, who has seen a record, and the same bytes made again."""

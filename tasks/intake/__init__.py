@@ -1,0 +1,1 @@
+"""What a source holds, on its way to rows of a data version."""

@@ -1,0 +1,1 @@
+"""Registered versions: what is in them, who is champion and why."""

@@ -1,0 +1,297 @@
+"""`stemma ingest SRC --to TARGET`: a source, a data version and a commit, or nothing at all."""
+
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.data import versions as data_versions
+from flows.data.additions import Wish, add
+from flows.data.ingest import ingest
+from model.errors import UserError
+from tasks import tables
+
+PROJECT = Path(__file__).parents[3]
+
+PARAMS = """
+ingest:
+  {validation_share: 0.2, test_share: 0.2, max_refused_share: 0.1, max_row_bytes: 100000, max_unpacked_bytes: 300000000,
+   max_unpacked_ratio: 100, max_files: 1000, max_nesting: 3}
+"""
+SOURCES = """# What data is made of.
+archives: {}
+sources:
+  # Sentences of our own
+  sentences: {license: MIT, target: srl, reader: grammar, options: {num_sentences: 60, seed: 1}, synthetic: true}
+"""
+
+
+def git(root, *arguments):
+    return subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
+
+
+def reviews(first, last):
+    rows = ({"review": f"Review {number} is what it is.", "label": "good" if number % 2 else "bad"} for number in range(first, last))
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")  # no identity
+    root = tmp_path / "project"
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (root / ".gitignore").write_text("/data/\n/.stemma/\n", encoding="utf-8")
+    (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    (root / "sources.yaml").write_text(SOURCES, encoding="utf-8")
+    git(root, "init", "-q", "-b", "main")
+    monkeypatch.chdir(root)
+    return root
+
+
+def taken_in(root, *given, commit=True, **wish):
+    return add(root, [str(one) for one in given], Wish(**wish), commit=commit, say=lambda line: None)
+
+
+def texts(root, target="sentiment"):
+    files = sorted((root / "data" / target).glob("*.parquet"))
+    return {row["text"] for file in files for row in tables.rows(file)}
+
+
+def test_reviews_become_a_source_a_version_and_a_commit_of_two_files(root):
+    (root / "staged.txt").write_text("the user's own work", encoding="utf-8")
+    git(root, "add", "staged.txt")
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60) + b'{"review": 3, "label": "good"}\n')
+    added = taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}, license="MIT")
+    assert (added.name, added.source.reader, added.source.uri) == ("reviews", "jsonl", "reviews.jsonl")
+    assert len(texts(root)) == 60
+    assert "1 rows refused" in added.summary()
+    assert "1 times: text: expected str, got 3" in added.summary()
+    assert git(root, "show", "--name-only", "--format=%s%n%an", "HEAD").split("\n")[:5] == [
+        "Ingest reviews into sentiment, now 60 rows",
+        "Stemma",
+        "",
+        "data.dvc",
+        "sources.yaml",
+    ]
+    assert git(root, "status", "--porcelain", "--untracked-files=no") == "A  staged.txt\n"
+    assert (root / "sources.yaml").read_text(encoding="utf-8").startswith(SOURCES.rstrip())
+
+
+def test_the_same_again_changes_nothing_and_sources_yaml_gives_the_same_version(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    first = taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    again = taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    assert (again.report.changed, again.commit, again.name) == (False, None, "reviews")
+    for lost in ("data", ".dvc/cache"):
+        shutil.rmtree(root / lost)
+    (root / "reviews.jsonl").unlink()
+    assert ingest(root, say=lambda line: None).version == first.report.version
+
+
+def test_more_of_the_same_is_appended_as_if_all_had_come_at_once(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    (root / "reviews.jsonl").write_bytes(reviews(50, 90))
+    added = taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    assert added.name == "reviews-2"
+    assert len(texts(root)) == 90
+    shutil.rmtree(root / "data")
+    (root / "data.dvc").unlink()
+    assert ingest(root, say=lambda line: None).version == added.report.version  # from nothing
+
+
+def test_replacing_leaves_the_other_sources_of_the_target_out(root):
+    (root / "old.jsonl").write_bytes(reviews(0, 60))
+    (root / "new.jsonl").write_bytes(reviews(100, 160))
+    taken_in(root, "old.jsonl", target="sentiment", columns={"text": "review"})
+    taken_in(root, "new.jsonl", target="sentiment", columns={"text": "review"}, replace=True)
+    assert len(texts(root)) == 60
+    assert "Review 3 is what it is." not in texts(root)
+    assert (root / "data" / "srl").exists()
+
+
+START = """
+from pathlib import Path
+from flows.data.additions import Wish, add
+add(Path.cwd(), ["reviews.jsonl"], Wish(target="sentiment"), say=str)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(root, tmp_path):
+    def state():
+        files = [root / "data.dvc", root / "sources.yaml", *sorted((root / "data").rglob("*.parquet"))]
+        return [file.read_bytes() for file in files], git(root, "log", "--format=%B"), git(root, "status", "--porcelain")
+
+    def start():
+        return subprocess.Popen([sys.executable, "-c", START], cwd=root, env=os.environ | {"PYTHONPATH": str(PROJECT)})
+
+    rows = ({"text": f"Review {number}.", "label": "good"} for number in range(3000))
+    (root / "reviews.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (root / ".gitignore").write_text("/data/\n/.stemma/\n/reviews.jsonl\n/.dvc/\n", encoding="utf-8")
+    git(root, "add", ".")
+    git(root, *("-c", "user.name=x", "-c", "user.email=x"), "commit", "-qm", "Begin")
+    kept = shutil.copytree(root, tmp_path / "kept")
+    began = time.perf_counter()
+    assert start().wait() == 0
+    seconds, undisturbed = time.perf_counter() - began, state()
+    for step in range(1, 17):
+        shutil.rmtree(root)
+        shutil.copytree(kept, root)
+        process = start()
+        time.sleep(seconds * step / 15)
+        process.kill()
+        process.wait()
+        assert start().wait() == 0
+        assert state() == undisturbed
+        assert not list((root / ".stemma" / "downloads").glob("tmp*"))
+
+
+def test_without_a_commit_the_files_are_left_to_the_user(root):
+    (root / "notes.txt").write_text("One.\n\nTwo.\n", encoding="utf-8")
+    assert taken_in(root, "notes.txt", target="corpus", commit=False).commit is None
+    assert data_versions.in_use(root) is not None
+    assert texts(root, "corpus") == {"One.\n\nTwo."}
+    assert not git(root, "for-each-ref")
+
+
+def test_a_folder_of_several_formats_is_read_file_by_file(root, tmp_path):
+    folder = tmp_path / "mixed"
+    (folder / ".hidden").mkdir(parents=True)
+    (folder / ".hidden" / "secret.txt").write_text("secret")
+    (folder / "a.txt").write_text("A plain text.")
+    (folder / "b.html").write_text("<html><body><p>A page.</p><script>no</script></body></html>")
+    (folder / "c.jsonl").write_text('{"text": "A line."}\n')
+    (folder / "d.md").write_text("# A *title*\n\nProse.\n\n```\ncode\n```\n")
+    (folder / "e.png").write_bytes(b"\x89PNG\0\0")
+    (folder / "empty.txt").touch()
+    added = taken_in(root, folder, target="corpus", lang="en")
+    assert added.source.reader == "auto"
+    assert texts(root, "corpus") == {"A plain text.", "A page.", "A line.", "A title\n\nProse."}
+    assert added.report.taken["mixed"].left_out == 2
+    assert {row["lang"] for row in tables.rows(root / "data" / "corpus" / "mixed.parquet")} == {"en"}
+
+
+def zipped(members):
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+    return held.getvalue()
+
+
+def tarred(members, mode="w"):
+    held = io.BytesIO()
+    with tarfile.open(fileobj=held, mode=mode) as packed:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            packed.addfile(entry, io.BytesIO(content))
+    return held.getvalue()
+
+
+def zstd(content):
+    import pyarrow as pa
+
+    return pa.compress(content, codec="zstd", asbytes=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("r.zip", lambda rows: zipped({"deep/r.jsonl": rows})),
+        ("r.tar", lambda rows: tarred({"r.jsonl": rows})),
+        ("r.tar.gz", lambda rows: tarred({"r.jsonl": rows}, "w:gz")),
+        ("r.jsonl.gz", gzip.compress),
+        ("r.jsonl.zst", zstd),
+        ("r.tar.zst", lambda rows: zstd(tarred({"r.jsonl": rows}))),
+        ("outer.zip", lambda rows: zipped({"inner.tar.gz": tarred({"r.jsonl.gz": gzip.compress(rows)}, "w:gz")})),
+    ],
+)
+def test_archives_are_opened_by_their_content(root, tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(reviews(0, 60)))
+    added = taken_in(root, tmp_path / name, target="sentiment", columns={"text": "review"})
+    assert (len(texts(root)), added.source.uri) == (60, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("out.zip", zipped({"../../out.txt": b"x"}), r"^out\.zip: \.\./\.\./out\.txt: a path that leads out of the archive; "),
+        ("abs.tar", tarred({"/etc/x.txt": b"x"}), r"^abs\.tar: /etc/x\.txt: a path that leads out"),
+        ("bomb.gz", gzip.compress(bytes(120_000_000)), r"^bomb\.gz: more than 100,000,000 bytes come out of it; raise ingest\.max_unp"),
+        ("cut.tar.gz", tarred({"r.txt": b"text" * 9999}, "w:gz")[:-40], r"^cut\.tar\.gz: damaged archive \(.*\); get it again"),
+        ("many.zip", zipped({f"{n}.txt": b"x" for n in range(1001)}), r"^many\.zip: more than 1,000 files; "),
+        ("picture.png", b"\x89PNG\0\0", r"^picture\.png: no reader knows its content; "),
+        ("empty.txt", b"", r"^empty\.txt: it is empty; "),
+        ("few.jsonl", b'{"text": "x", "label": "y"}\n', r"^data/sentiment/\w+: no rows out of 1; "),
+        ("other.jsonl", b'{"title": "x"}\n', r"^sources\.yaml: other: 1 of 1 rows refused.*no text, label; there is title"),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(root, tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as found:
+        taken_in(root, tmp_path / name, target="sentiment")
+    assert "\n" not in str(found.value)
+    assert (root / "sources.yaml").read_text(encoding="utf-8") == SOURCES
+    assert not (root / "data.dvc").exists()
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_an_address_is_fetched_and_kept(root, tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "r.jsonl").write_bytes(reviews(0, 60))
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served")) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        added = taken_in(root, f"{place}/r.jsonl?token=secret", target="sentiment", columns={"text": "review"})
+        with pytest.raises(UserError, match=rf"^{place}/none: answers 404 \(File not found\); mend the address$"):
+            taken_in(root, f"{place}/none", target="corpus")
+        server.shutdown()
+    assert (added.source.uri, len(texts(root))) == (f"{place}/r.jsonl", 60)
+    with pytest.raises(UserError, match=rf"^{place}/r\.jsonl: cannot be fetched \(.*\); check the address and the network$"):
+        taken_in(root, f"{place}/r.jsonl", target="corpus")
+
+
+def test_of_a_repository_only_tracked_files_come(root, tmp_path):
+    repository = tmp_path / "texts"
+    repository.mkdir()
+    (repository / "tracked.txt").write_text("Tracked.")
+    (repository / "secret.txt").write_text("Not tracked.")
+    git(repository, "init", "-q")
+    git(repository, "add", "tracked.txt")
+    taken_in(root, repository, target="corpus")
+    assert texts(root, "corpus") == {"Tracked."}
+
+
+def test_a_data_set_saved_by_datasets_comes_with_the_names_of_its_labels(root, tmp_path):
+    from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    saved = Dataset.from_dict({"text": [f"Text {n}" for n in range(60)], "label": [n % 2 for n in range(60)]}, features=features)
+    DatasetDict({"train": saved}).save_to_disk(tmp_path / "saved")
+    added = taken_in(root, tmp_path / "saved", target="sentiment")
+    assert added.source.reader == "arrow"
+    labels = {row["label"] for row in tables.rows(root / "data" / "sentiment" / "train.parquet")}
+    assert (len(texts(root)), labels) == (60, {"bad", "good"})

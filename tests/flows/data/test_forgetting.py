@@ -1,0 +1,125 @@
+"""`stemma ingest --forget`: the records go, stay away, and nobody is told that no copy is left where one is."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows.data import forgetting
+from flows.data import versions as data_versions
+from flows.data.additions import Wish, add
+from flows.data.ingest import ingest
+from flows.history import rollback
+from model.errors import UserError
+from tasks import tables
+from tasks.intake.forgotten import hash_of_text
+
+PARAMS = """
+ingest:
+  {validation_share: 0.2, test_share: 0.2, max_refused_share: 0.1, max_row_bytes: 100000, max_unpacked_bytes: 300000000,
+   max_unpacked_ratio: 100, max_files: 1000, max_nesting: 3}
+"""
+
+
+def quiet(line):
+    pass
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Sixty reviews, and a text in whose second paragraph one of them stands again."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    root = tmp_path / "project"
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n", encoding="utf-8")
+    (root / ".gitignore").write_text("/data/\n/.stemma/\n", encoding="utf-8")
+    (root / "params.yaml").write_text(PARAMS, encoding="utf-8")
+    (root / "sources.yaml").write_text("archives: {}\nsources: {}\n", encoding="utf-8")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    monkeypatch.chdir(root)
+    rows = [{"text": f"Review {number} is what it is.", "label": "good" if number % 2 else "bad"} for number in range(60)]
+    Path("reviews.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    Path("notes.txt").write_text(
+        "A note.\n\nReview 7 is what it is.\n" + "\n\n".join(f"{'x' * 3990} {n}" for n in range(3)), encoding="utf-8"
+    )
+    add(root, ["reviews.jsonl"], Wish(target="sentiment"), say=quiet)
+    add(root, ["notes.txt"], Wish(target="corpus"), say=quiet)
+    return root
+
+
+def everything(root):
+    return {row["text"] for file in (root / "data").glob("*/*.parquet") for row in tables.rows(file)}
+
+
+def forget(root, *records):
+    Path("records").write_text("\n".join(records), encoding="utf-8")
+    return forgetting.forget(root, Path("records"), say=quiet)
+
+
+def test_a_record_goes_from_every_part_and_what_remains_is_told(root):
+    before = data_versions.in_use(root)
+    found = forget(root, "  Review 7 is   what it is.", json.dumps({"text": "Review 8 is what it is.", "label": "bad"}), "Never seen.")
+    assert (found.num_records, found.num_found, sum(found.removed.values())) == (3, 2, 3)
+    texts = everything(root)
+    assert not [text for text in texts if "Review 7 " in text or "Review 8 " in text]
+    assert "Review 9 is what it is." in texts
+    assert before.hash in found.copies.versions
+    assert f"data versions in the DVC cache and wherever they were pushed: {before.hash[:8]} (3 rows)" in found.summary()
+    assert "one or more of what was ingested: reviews (.stemma/downloads/" in found.summary()
+    shown = subprocess.run(["git", "show", "--name-only", "--format=%B"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["Forget", "3", "records", "Data", "version", found.report.version.hash + ".", "data.dvc", "forgotten.txt"]
+    assert hash_of_text("Review 7 is what it is.") in (root / "forgotten.txt").read_text()
+    assert "Review" not in (root / "forgotten.txt").read_text()
+
+
+def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
+    old = (root / "data.dvc").read_bytes()
+    version = forget(root, "Review 7 is what it is.").report.version
+    assert not ingest(root, say=quiet).changed
+    shutil.rmtree(root / "data")
+    (root / "data.dvc").unlink()
+    assert ingest(root, say=quiet).version == version  # read anew from what was kept
+    (root / "data.dvc").write_bytes(old)  # as somebody who goes back
+    assert forgetting.reapply(root, quiet).version == version
+    assert forgetting.reapply(root, quiet) is None
+    assert data_versions.of_folder(root / "data") == version
+
+
+def test_forgetting_more_keeps_what_was_forgotten(root):
+    forget(root, "Review 7 is what it is.")
+    forget(root, "Review 9 is what it is.")
+    assert not {"Review 7 is what it is.", "Review 9 is what it is."} & everything(root)
+    assert len((root / "forgotten.txt").read_text().split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"^records: no record in it; "),
+        (b"\xff\xfe\xff", r"^records: cannot be read as UTF-8 text"),
+        (b'{"title": "x"}', r"^records: line 1: a row with title; give `text` alone, or all columns of an application"),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(root, content, message):
+    Path("records").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        forgetting.forget(root, Path("records"), say=quiet)
+    assert not (root / "forgotten.txt").exists()
+
+
+def test_a_rollback_does_not_bring_it_back(root):
+    old, texts = data_versions.in_use(root).hash, everything(root)
+    version = forget(root, "Review 7 is what it is.").report.version
+    with pytest.raises(UserError, match=rf"its data holds 2 rows that are to be forgotten; `stemma rollback {old} --data-only`"):
+        rollback.rollback(root, old, rollback.EVERYTHING, lambda change: True, quiet)
+    assert data_versions.in_use(root) == version
+    add(root, ["notes.txt"], Wish(target="corpus", replace=True, lang="en"), say=quiet)
+    done = rollback.rollback(root, old, frozenset({"data"}), lambda change: True, quiet)
+    assert data_versions.in_use(root) == version
+    assert texts - everything(root) == {text for text in texts if "Review 7 " in text}
+    shown = subprocess.run(["git", "show", "--name-only", "--format=%H"], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == [done.commit, "data.dvc", "sources.yaml"]
+    assert not subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, check=True).stdout

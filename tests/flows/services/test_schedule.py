@@ -1,0 +1,172 @@
+"""The schedule, through the command line, and through a real server and runner where it says e2e."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.history.git import git
+from flows.services import schedule
+from model.errors import UserError
+
+ROOT = Path(__file__).parents[3]
+STEMMA = "import sys; from pathlib import Path; from flows import cli; cli.main(Path(sys.argv.pop(1)))"
+PATIENCE = 180  # seconds, for a machine with other work
+
+
+def stemma(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A verb as a person types it."""
+    command = [sys.executable, "-c", STEMMA, str(project), *arguments]
+    return subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"cron": "hello"}, r'hello: not a cron line, which has 5 fields; such as `stemma schedule "0 2 \* \* \*"`'),
+        ({"cron": "0 2 * * 9"}, r"0 2 \* \* 9: not a cron line"),
+        ({"cron": "0 0 31 2 *"}, r"0 0 31 2 \*: it names no date that ever comes"),
+        ({"every": "6"}, r"--every 6: not an interval; write a number and s, m, h or d, such as 15s or 6h"),
+        ({"every": "0s"}, r"--every 0s: not an interval"),
+        ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, r"--timezone Mars/Olympus: no such time zone"),
+        ({"cron": "0 2 * * *", "every": "6h"}, r"give a cron line, --every or --remove, one of them"),
+        ({}, r"give a cron line, --every or --remove"),
+        ({"cron": "0 2 * * *"}, r"there is no server to keep it; run `stemma up` first, or set PREFECT_API_URL"),
+    ],
+)
+def test_what_cannot_be_scheduled_is_said_in_one_line(project: Path, arguments: dict[str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said) as raised:
+        schedule.schedule(project, **arguments)
+    assert "\n" not in str(raised.value)
+    assert schedule.describe(project) is None
+
+
+def test_a_server_that_does_not_answer_is_one_line_and_exit_1(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    ended = stemma(project, "schedule", "--every", "6h")
+    assert ended.returncode == 1
+    assert ended.stderr.count("\n") == 1
+    assert "PREFECT_API_URL: no Prefect server answers at http://127.0.0.1:9/api" in ended.stderr
+
+
+@pytest.fixture
+def ports(project: Path) -> Iterator[list[str]]:
+    """The options of `up`; whatever is up in the end is stopped."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        options = ["--mlflow-port", str(one.getsockname()[1]), "--prefect-port", str(other.getsockname()[1])]
+    yield options
+    stemma(project, "down")
+
+
+def up(project: Path, ports: list[str]) -> None:
+    ended = stemma(project, "up", *ports)
+    assert ended.returncode == 0, ended.stderr
+
+
+def status(project: Path) -> dict[str, Any]:
+    return json.loads(stemma(project, "status", "--json").stdout)
+
+
+def runs(ports: list[str], *states: str) -> list[dict[str, Any]]:
+    """The runs that were due by now in one of these states, in the order of their times."""
+    wanted = {
+        "sort": "EXPECTED_START_TIME_ASC",
+        "flow_runs": {"state": {"name": {"any_": states}}, "expected_start_time": {"before_": datetime.now(UTC).isoformat()}},
+    }
+    url, headers = f"http://127.0.0.1:{ports[3]}/api/flow_runs/filter", {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(wanted).encode(), headers), timeout=30) as response:
+        return json.load(response)
+
+
+def wait_for(ports: list[str], count: int, *states: str) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + PATIENCE
+    while len(found := runs(ports, *states)) < count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+    return found
+
+
+def missed(found: list[dict[str, Any]], stopped: datetime, started: datetime) -> list[dict[str, Any]]:
+    """Those that were due while nothing was up."""
+    return [run for run in found if stopped < datetime.fromisoformat(run["expected_start_time"]) < started]
+
+
+@pytest.fixture
+def committed(shipped: Path) -> Callable[[str, str], None]:
+    """Replace a text in params.yaml, and commit that."""
+
+    def change(old: str, new: str) -> None:
+        git(shipped, "checkout", "-q", "params.yaml")
+        (shipped / "params.yaml").write_text((shipped / "params.yaml").read_text().replace(old, new))
+        git(shipped, "-c", "user.name=tester", "-c", "user.email=tester@example.org", "commit", "-qam", new)
+
+    return change
+
+
+@pytest.mark.e2e
+def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_made_up_for(
+    shipped: Path, ports: list[str], committed: Callable[[str, str], None]
+) -> None:
+    project = shipped
+    committed("seconds: 0", "seconds: 60")
+    up(project, ports)
+    said = stemma(project, "schedule", "--every", "5s", "--timezone", "Asia/Shanghai")
+    assert said.stdout.startswith("scheduled; the first run is due at 2"), said
+    assert "CST" in said.stdout
+    found = status(project)
+    assert found["schedule"] == {"every": "5s", "timezone": "Asia/Shanghai"}
+    wait_for(ports, 1, "Running")
+    assert status(project)["next_runs"]
+
+    runner = psutil.Process(found["services"]["runner"]["pid"])
+    for process in (runner, *runner.children(recursive=True)):
+        process.send_signal(signal.SIGKILL)
+    stemma(project, "down")
+    stopped = datetime.now(UTC)
+    committed("seconds: 60", "seconds: 0")
+    (project / "params.yaml").write_text("what is not committed is not run")
+    time.sleep(max(0.0, 11 - (datetime.now(UTC) - stopped).total_seconds()))
+    started = datetime.now(UTC)
+    up(project, ports)
+
+    assert len(runs(ports, "Crashed")) == 1
+    made_up = wait_for(ports, 1, "Completed")[0]
+    skipped = missed(runs(ports, "Missed"), stopped, started)
+    assert skipped
+    assert made_up["expected_start_time"] > skipped[-1]["expected_start_time"]
+    assert stemma(project, "schedule", "--remove").stdout == "not scheduled any more\n"
+    assert status(project)["schedule"] is None
+    assert status(project)["next_runs"] == []
+
+
+@pytest.mark.slow
+def test_a_schedule_fires_three_times_then_again_after_down_and_up_once_for_all_that_were_missed(shipped: Path, ports: list[str]) -> None:
+    project = shipped
+    up(project, ports)
+    stemma(project, "schedule", "--every", "15s")
+    fired = wait_for(ports, 3, "Completed")
+    for one, next_one in pairwise(fired):
+        assert one["end_time"] <= next_one["start_time"]
+
+    stemma(project, "down")
+    stopped = datetime.now(UTC)
+    time.sleep(50)
+    started = datetime.now(UTC)
+    up(project, ports)
+    wait_for(ports, len(fired) + 3, "Completed")
+    assert len(missed(runs(ports, "Missed"), stopped, started)) >= 2
+    assert len(missed(runs(ports, "Completed"), stopped, started)) <= 1
