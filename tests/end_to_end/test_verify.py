@@ -70,8 +70,8 @@ def test_all_five_versions_are_rebuilt_to_the_same_bytes_whatever_omp_num_thread
 
 def test_tampered_bytes_are_named_without_rebuilding(project: Project, finished: Project) -> None:
     own_models(project, finished)
-    [checkpoint] = (project.root / ".stemma/mlflow/artifacts/models").glob("*/artifacts/artifacts/sentiment/model.safetensors")
-    overwrite(checkpoint)
+    for checkpoint in (project.root / ".stemma/mlflow/artifacts/models").glob("*/artifacts/artifacts/sentiment/model.safetensors"):
+        overwrite(checkpoint)
     for file in project.cached("build/finetune/qa"):
         if file.stat().st_size == (project.root / "build/finetune/qa/model.safetensors").stat().st_size:
             overwrite(file)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 
@@ -323,9 +322,7 @@ def test_run_writes_every_fingerprint_and_nothing_else(project: Path) -> None:
 
 def test_every_stage_of_this_project_has_a_fingerprint_of_modules_that_exist(tmp_path: Path) -> None:
     installed(tmp_path, {distribution.metadata["Name"]: distribution.version for distribution in metadata.distributions()})
-    started = time.perf_counter()
     made = code.fingerprints(ROOT / "tasks", ROOT / "model", tmp_path / "environment.json")
-    seconds = time.perf_counter() - started
 
     declared = set(re.findall(r"python -m tasks (\w+)", (ROOT / "dvc.yaml").read_text())) - {"code"}
     assert declared == {name.partition(".")[0] for name in made}
@@ -336,4 +333,3 @@ def test_every_stage_of_this_project_has_a_fingerprint_of_modules_that_exist(tmp
         )
         assert code.ABSENT not in content["libraries"].values()
     assert "torch" not in made["prepare.json"]["libraries"]
-    assert seconds < 2  # 0.2 on an idle machine

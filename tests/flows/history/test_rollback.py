@@ -246,7 +246,7 @@ def killed(root: Path, ref: str, call: str) -> None:
     script = f"""
 import os
 from pathlib import Path
-import flows.rollback as verb
+import flows.history.rollback as verb
 from flows.history import commits
 write = verb._write_journal
 def die(*arguments, **options): os.kill(os.getpid(), 9)

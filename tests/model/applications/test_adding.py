@@ -65,6 +65,6 @@ def test_an_application_more_costs_one_file_and_one_line(project: Path, bases: P
 
     run(project, "finetune.language", str(bases / "bert"), "build/prepare/language", "build/finetune/language")
     run(project, "evaluate.language", "build/finetune/language", "build/prepare/language", "build/evaluate/language")
-    metrics = YAML(typ="safe").load((project / "build/metrics/evaluate.language.json").read_text(encoding="utf-8"))
-    assert metrics["macro_f1"] > metrics["baseline_macro_f1"]
+    judged = YAML(typ="safe").load((project / "build/evaluate/language/evaluation.json").read_text(encoding="utf-8"))
+    assert judged["metrics"]["macro_f1"]["value"] > judged["baseline"]["majority"]["macro_f1"]["value"]
     assert (project / "build/evaluate/language/plot.png").exists()
