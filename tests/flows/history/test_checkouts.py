@@ -13,6 +13,8 @@ from flows.history import checkouts
 from flows.history.git import git
 from model.errors import UserError
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 ROOT = Path(__file__).parents[3]
 KILLED = """
 import os, signal, sys
@@ -58,7 +60,6 @@ def test_it_has_the_files_and_the_data_of_its_commit_and_leaves_the_users_alone(
     assert len(git(shipped, "worktree", "list").splitlines()) == 1
 
 
-@pytest.mark.e2e
 def test_its_cache_is_the_projects_or_an_empty_one(shipped: Path, tmp_path: Path) -> None:
     remote = tmp_path / "remote"
     subprocess.run([sys.executable, "-m", "dvc", "remote", "add", "-q", "--local", "-d", "store", "../remote"], cwd=shipped, check=True)

@@ -15,6 +15,8 @@ from flows.walk import LifecycleResult
 from model.errors import UserError
 from tasks import tracking
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 Change = Callable[[str, str], None]
 Walked = Callable[..., LifecycleResult]
 
@@ -28,7 +30,6 @@ def forget(root: Path, commit: str | None) -> None:
     git(root, "update-ref", "-d", run.ref)
 
 
-@pytest.mark.e2e
 def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change: Change, walked: Walked) -> None:
     first = walked().run_commit
     change("seed: s", "seed: of no run commit")
@@ -71,7 +72,6 @@ def test_a_run_commit_that_is_taken_away_takes_its_objects_along_but_not_those_o
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [tagged]))[1]
 
 
-@pytest.mark.e2e
 def test_dvc_gc_by_hand_leaves_runs_alone(finished: Path, change: Change, walked: Walked) -> None:
     walked()
     change("seed: s", "seed: t")
@@ -95,7 +95,6 @@ def test_nothing_is_freed_while_a_checkout_is_in_use_or_from_a_cache_of_others(s
         gc.waste(shipped)
 
 
-@pytest.mark.e2e
 def test_what_a_registered_version_is_made_of_stays(finished: Path, change: Change, walked: Walked, empty_database: Path) -> None:
     shutil.copytree(empty_database.parent, finished / ".stemma/mlflow", dirs_exist_ok=True)
     once = walked("seed")

@@ -24,6 +24,8 @@ from model.errors import UserError
 
 from ..conftest import drive
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 Edit = Callable[..., None]
 
 
@@ -261,7 +263,6 @@ verb.rollback(Path.cwd(), {ref!r}, verb.EVERYTHING, lambda change: True, print)
     assert ended.returncode == -9, ended.stderr
 
 
-@pytest.mark.e2e  # each starts processes that load DVC
 @pytest.mark.parametrize("call", ["verb.placement.place", "verb._write", "verb.commits.commit", "commits.git"])
 def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(project: Path, two: Two, call: str) -> None:
     head = git(project, "rev-parse", "HEAD")
@@ -273,7 +274,6 @@ def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(project: Path, tw
     assert not list((project / ".stemma").glob("rollback*"))
 
 
-@pytest.mark.e2e
 def test_the_next_run_completes_what_was_killed(project: Path, two: Two) -> None:
     killed(project, two.first, "verb._write")
     assert {stage["outcome"] for stage in drive(project).stages} == {"unchanged"}
@@ -281,7 +281,6 @@ def test_the_next_run_completes_what_was_killed(project: Path, two: Two) -> None
     assert git(project, "log", "-1", "--format=%s").startswith("Go back to run")
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("seed", [0, 1, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 20))])
 def test_killed_at_any_moment_alone_or_with_its_children(project: Path, two: Two, seed: int) -> None:
     draw, head = random.Random(seed), git(project, "rev-parse", "HEAD")

@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from flows import walk
 from flows.display import Display
 from flows.history import run_commits
 from flows.history.git import git
 from flows.walk import LifecycleResult
+
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
 
 Change = Callable[..., None]
 Walked = Callable[..., LifecycleResult]

@@ -15,6 +15,8 @@ from flows.history.git import git
 from flows.walk import LifecycleResult
 from model.errors import UserError
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 Walked = Callable[..., LifecycleResult]
 
 
@@ -52,7 +54,6 @@ def test_a_fresh_clone_restores_every_stage_metrics_too(finished: Path, clone: P
     assert [run.commit for run in run_commits.listed(clone)] == [run.commit for run in run_commits.listed(finished)]
 
 
-@pytest.mark.e2e
 def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, walked: Walked) -> None:
     assert team.push(finished) == team.Moved(0, 0, 0, 0)
     team.pull(clone)
@@ -67,7 +68,6 @@ def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, wal
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [commit]))[1]
 
 
-@pytest.mark.e2e
 def test_objects_that_nobody_has_are_counted_and_no_obstacle(finished: Path, clone: Path) -> None:
     lost = next(name for name in needed.of_commits(finished, ["HEAD"]) if name.endswith(".dir"))
     for cache in (finished / ".dvc/cache", clone.parent / "store"):

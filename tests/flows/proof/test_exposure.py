@@ -17,6 +17,8 @@ from tasks.intake import columns
 
 from ..conftest import commit
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 TEXT = pa.schema([("text", pa.string()), ("label", pa.string())])
 KEPT, GONE, JUDGED = "A film that I would see again.", "The same words as in a test.", "The hall was cold and loud."
 SPEECH = "It was a long speech. Nobody had asked for it at all. Then they went home."

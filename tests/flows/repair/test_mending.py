@@ -15,6 +15,8 @@ from flows.repair.ailments import Ailment
 from tasks import tracking
 from tasks.registry.records import Version
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 WORDS = "one\ntwo\n"
 
 

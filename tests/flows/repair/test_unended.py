@@ -13,6 +13,8 @@ from flows.repair import doctor, unended
 from flows.repair.ailments import Ailment
 from tasks import tracking
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 DEAD = "4000000 1.00"
 ALIVE = f"{os.getpid()} {psutil.Process().create_time():.2f}"
 
