@@ -23,6 +23,8 @@ from flows.data.ingest import ingest
 from model.errors import UserError
 from tasks import tables
 
+pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
+
 PROJECT = Path(__file__).parents[3]
 
 PARAMS = """

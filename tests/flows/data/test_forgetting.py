@@ -16,6 +16,8 @@ from model.errors import UserError
 from tasks import tables
 from tasks.intake.forgotten import hash_of_text
 
+pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
+
 PARAMS = """
 ingest:
   {validation_share: 0.2, test_share: 0.2, max_refused_share: 0.1, max_row_bytes: 100000, max_unpacked_bytes: 300000000,
