@@ -12,8 +12,8 @@ from flows.proof import ancestry
 from flows.services import recorded
 from flows.stages import StageResult
 from tasks import lifecycles, params, tracking
-from tasks.content import hash_of
 from tasks.registry import records
+from tasks.registry.identity import hash_of
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 

@@ -16,8 +16,8 @@ from model.applications import Application
 from model.errors import UserError
 from model.params import Decoding
 from tasks import params, tracking
-from tasks.content import hash_of
 from tasks.registry import aliases, bundle, gate, records
+from tasks.registry.identity import hash_of
 from tasks.registry.records import Version
 
 if TYPE_CHECKING:

@@ -66,8 +66,8 @@ def _each(root: Path, chain: Lineage, found: Objects) -> Iterator[Finding]:
 def registered(root: Path, chain: Lineage) -> Iterator[Finding]:
     """The checkpoint and the code that MLflow hands out, against the hashes they were registered with."""
     from tasks import register
-    from tasks.content import hash_of
     from tasks.registry import bundle
+    from tasks.registry.identity import hash_of
 
     with tempfile.TemporaryDirectory() as folder:
         found = register.handed_out(root, chain.name, chain.version, Path(folder))

@@ -18,8 +18,9 @@ from flows.history import checkouts, objects
 from flows.proof import evidence, lineage
 from flows.proof.evidence import Finding
 from flows.proof.lineage import Lineage, Link
-from tasks import content, machine, params
+from tasks import machine, params
 from tasks.registry import records
+from tasks.registry.identity import hash_of
 
 State = Literal["same", "differs", "failed", "not rebuilt"]
 
@@ -144,7 +145,7 @@ def _make(root: Path, project: Path, link: Link, command: Any, registered: str |
         last = next((line.strip() for line in reversed(processes.tail(log)) if line.strip()), "no output")
         return Rebuilt(link.stage, "failed", f"exit code {code}: {last}", seconds, [*_why(root, project, link, chain)])
     wrong = [*_differences(root, project, link)]
-    if registered and not wrong and content.hash_of(project / next(iter(link.outs))) != registered:
+    if registered and not wrong and hash_of(project / next(iter(link.outs))) != registered:
         wrong = [f"the checkpoint does not have the registered sha256 {registered}"]
     if wrong:
         return Rebuilt(link.stage, "differs", "; ".join(wrong), seconds, [*_why(root, project, link, chain)])

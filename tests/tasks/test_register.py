@@ -13,8 +13,8 @@ import pytest
 from model import applications
 from model.errors import UserError
 from tasks import register, tracking
-from tasks.content import hash_of
 from tasks.registry import records
+from tasks.registry.identity import hash_of
 
 REPOSITORY = Path(__file__).parents[2]
 Make = Callable[..., Path]

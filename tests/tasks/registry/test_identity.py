@@ -1,7 +1,7 @@
 import shutil
 from pathlib import Path
 
-from tasks.content import hash_of
+from tasks.registry.identity import hash_of
 
 
 def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path: Path) -> None:
