@@ -85,7 +85,7 @@ def run(
     Example: `stemma run -S finetune.sentiment.max_steps=50`, or `stemma run --rev HEAD` beside another run
     """
     from flows import running, settings
-    from flows.history import revision
+    from flows.history import revision, rollback
 
     root: Path = context.obj
     if rev is not None:
@@ -97,6 +97,7 @@ def run(
         }
         words = [word for option, values in given.items() for value in values if value is not None for word in (option, value)]
         raise typer.Exit(revision.run(root, rev, [*words, "--json"] if as_json else words))
+    rollback.complete(root, lambda line: typer.echo(line, err=True))  # it writes params.yaml too
     settings.write(root, assignments, profile)
     result = running.run(root, only=only, force=force or [])
     if as_json:

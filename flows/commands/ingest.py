@@ -40,8 +40,10 @@ def ingest(
     """
     from flows.data import additions
     from flows.data import ingest as ingestion
+    from flows.history import rollback
 
     root: Path = context.obj
+    rollback.complete(root, ingestion.to_stderr)
     if forget:
         from flows.data import forgetting
 

@@ -86,6 +86,13 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
         return Rollback(change, made, git(root, "branch", "--show-current") or None, kept)
 
 
+def complete(root: Path, say: Say) -> None:
+    """Complete a rollback that was killed, if one was; for whoever changes what it writes, before they do."""
+    if (root / JOURNAL).is_file():
+        with workspace.lifecycle_lock(root, say):
+            carry_on(root, say)
+
+
 def carry_on(root: Path, say: Say) -> None:
     """Complete a rollback that was killed. The lifecycle lock must be held.
 

@@ -22,6 +22,7 @@ from model.errors import UserError
 from tasks.registry.records import Version
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+STEMMA = "import sys; from pathlib import Path; from flows import cli; cli.main(Path(sys.argv.pop(1)))"
 DVC_YAML = """
 stages:
   seed:
@@ -142,6 +143,14 @@ def finished(project: Path, finished_template: Path) -> Path:
     for part in ("dvc.lock", ".stemma/seconds.jsonl"):
         shutil.copy(finished_template / part, project / part)
     return project
+
+
+def stemma(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A verb as a person types it."""
+    command = [sys.executable, "-c", STEMMA, str(project), *arguments]
+    return subprocess.run(
+        command, cwd=project, env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables, capture_output=True, text=True
+    )
 
 
 def drive(root: Path, only: str | None = None, force: tuple[str, ...] = ()) -> LifecycleResult:

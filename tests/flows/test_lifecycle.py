@@ -85,13 +85,13 @@ def rows(database: Path, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
-def ours(project: Path) -> list[int]:
-    """Processes that work in a project, but for this one."""
+def ours(project: Path) -> list[str]:
+    """Names of the processes that work in a project, but for this one."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.cwd() == str(project) and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
+                found.append(process.name())
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
@@ -174,7 +174,7 @@ def test_stopping_a_run_alone_leaves_no_process(
         monkeypatch.setenv("PREFECT_API_URL", server[0])
     change("seconds: 0", "seconds: 66.25")
     process = start(project)
-    wait_until(lambda: "sleep" in [psutil.Process(pid).name() for pid in ours(project) if psutil.pid_exists(pid)], 120)
+    wait_until(lambda: "sleep" in ours(project), 120)
     process.send_signal(how)
     wait_until(lambda: not ours(project), 5)
     code, _, said = finish(process)

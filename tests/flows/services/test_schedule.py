@@ -1,11 +1,9 @@
 """The schedule, through the command line, and through a real server and runner where it says e2e."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,20 +14,16 @@ from typing import Any
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
+from flows.history import run_commits
 from flows.history.git import git
 from flows.services import schedule
 from model.errors import UserError
 
-ROOT = Path(__file__).parents[3]
-STEMMA = "import sys; from pathlib import Path; from flows import cli; cli.main(Path(sys.argv.pop(1)))"
+from ..conftest import commit, stemma
+
 PATIENCE = 180  # seconds, for a machine with other work
-
-
-def stemma(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A verb as a person types it."""
-    command = [sys.executable, "-c", STEMMA, str(project), *arguments]
-    return subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize(
@@ -170,3 +164,27 @@ def test_a_schedule_fires_three_times_then_again_after_down_and_up_once_for_all_
     wait_for(ports, len(fired) + 3, "Completed")
     assert len(missed(runs(ports, "Missed"), stopped, started)) >= 2
     assert len(missed(runs(ports, "Completed"), stopped, started)) <= 1
+
+
+@pytest.mark.slow
+def test_a_schedule_that_fires_after_a_rollback_runs_on_the_data_gone_back_to(shipped: Path, ports: list[str]) -> None:
+    project = shipped
+    versions = []
+    for words in ("one\ntwo\n", "one\ntwo\nthree\n"):
+        (project / "data/words.txt").write_text(words)
+        subprocess.run(["dvc", "add", "-q", "data"], cwd=project, check=True)
+        assert stemma(project, "run").returncode == 0
+        commit(project, words)
+        versions.append(run_commits.listed(project)[0].data_version)
+    up(project, ports)
+    assert stemma(project, "rollback", str(versions[0]), "--yes").returncode == 0
+    (project / "params.yaml").write_text((project / "params.yaml").read_text().replace("seed: s", "seed: t"))
+    commit(project, "something to run")
+    stemma(project, "schedule", "--every", "15s")
+    wait_for(ports, 1, "Completed")
+    newest = run_commits.listed(project)[0]
+    assert newest.data_version == versions[0]
+    lock = YAML(typ="safe").load(git(project, "show", f"{newest.commit}:dvc.lock"))
+    [used] = [entry["md5"] for entry in lock["stages"]["seed"]["deps"] if entry["path"] == "data"]
+    assert used == versions[0]
+    assert lock["stages"]["seed"]["params"]["params.yaml"] == {"letters.seed": "t"}

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -15,14 +13,7 @@ import pytest
 from flows.services import recorded
 from flows.services import servers as services
 
-ROOT = Path(__file__).parents[3]
-STEMMA = "import sys; from pathlib import Path; from flows import cli; cli.main(Path(sys.argv.pop(1)))"
-
-
-def stemma(project: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A verb as a person types it."""
-    command = [sys.executable, "-c", STEMMA, str(project), *arguments]
-    return subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(ROOT)} | variables, capture_output=True, text=True)
+from ..conftest import stemma
 
 
 def free_ports() -> list[str]:
