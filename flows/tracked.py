@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import graph, workspace
+from flows.curves import Curve, Unfinished
 from flows.graph import Shape
 from flows.proof import ancestry
 from flows.services import recorded
@@ -26,6 +27,7 @@ class Tracked:
         self._parent: str | None = None
         self._asked = False
         self._runs: dict[str, str] = {}  # by stage
+        self._curves: dict[str, Curve] = {}  # of stages that run
         self._lock = threading.Lock()
 
     def parent(self) -> str | None:
@@ -43,13 +45,19 @@ class Tracked:
             "git_commit": workspace.head_commit(self.root) or "none",
         }
 
-    def variables(self, name: str, key: str | None) -> dict[str, str]:
-        """What the command of a stage needs to report about itself; it is then taken for not synchronized."""
+    def begins(self, name: str, key: str | None) -> dict[str, str]:
+        """A stage is about to run: what its command needs to report about itself. It is taken for not synchronized."""
         if not self.shapes[name].tracked or key is None:
             return {}
         self._mark(name)
-        parent = self.parent()
-        return {"STEMMA_KEY": key} | ({"STEMMA_PARENT_RUN": parent} if parent else {})
+        file = self.root / ".stemma" / "curves" / f"{name}.jsonl"
+        self._curves[name] = Curve(file, lambda: tracking.StageRun.open(self.root, name, key, self.parent(), self.section(name)))
+        return {"STEMMA_KEY": key, "STEMMA_CURVE": str(file)}
+
+    def ends(self, name: str, status: Unfinished | None) -> None:
+        """A stage has ended, or was never begun; `status` is of one that did not get to its end."""
+        if curve := self._curves.pop(name, None):
+            curve.close(status)
 
     def sync(self, result: StageResult) -> str | None:
         """See that MLflow knows the run behind a stage's outputs, as far as this is not known already; the page of that run.
@@ -152,6 +160,8 @@ class Tracked:
 
     def close(self, status: Status, results: list[StageResult], run_commit: str) -> None:
         """End the parent run, if there is one; it and all runs that no earlier lifecycle has named a commit to get `run_commit`."""
+        for name in list(self._curves):
+            self.ends(name, "KILLED")
         try:
             unnamed = [run for run in self._runs.values() if lifecycles.RUN_COMMIT not in (records.run_tags(self.root, run) or {})]
             if self._parent or unnamed:

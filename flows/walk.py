@@ -102,6 +102,7 @@ class Walk:
         if name.startswith(REGISTER):
             return self._register(name)
         result = self._as_foreseen(name) or stages.bring_up_to_date(self.pack, name, self._begin, name in self.force)
+        self.tracked.ends(name, None if result.outcome == "ran" else "KILLED" if self.stopped else "FAILED")
         if not self.stopped and result.outcome in ("ran", "restored", "unchanged") and (url := self.tracked.sync(result)):
             self.urls[name] = url
         return self._note(result)
@@ -155,7 +156,7 @@ class Walk:
         self.tracked.close(status, [one for name, one in self.results.items() if not name.startswith(REGISTER)], commit)
 
     def _begin(self, name: str, key: str | None, reasons: list[str]) -> dict[str, str]:
-        return {"STEMMA_PROGRESS": str(self.display.begins(name, reasons)), **self.tracked.variables(name, key)}
+        return {"STEMMA_PROGRESS": str(self.display.begins(name, reasons)), **self.tracked.begins(name, key)}
 
     def _register(self, name: str) -> StageResult:
         try:

@@ -1,7 +1,8 @@
 """`python -m tasks STAGE[.VARIANT] PATH...`: run one stage as dvc.yaml says, and nothing besides.
 
 The only module that knows both a stage and its surroundings: it reads params.yaml, checks that the code fingerprint speaks of the installed
-libraries, hands the stage its paths and a Session, and writes the numbers it returns. It is deliberately outside every fingerprint.
+libraries, hands the stage its paths and a Session, and writes the numbers it returns. It is deliberately outside every fingerprint. What a
+person may want to see meanwhile goes to files that whoever started it names: how far it is, and the points of its curves.
 """
 
 import argparse
@@ -11,13 +12,14 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from model.errors import UserError
 from tasks import code as fingerprints
-from tasks import params, tracking
+from tasks import params
 from tasks.session import Session
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -51,42 +53,41 @@ def run_stage(name: str, paths: list[Path], code: Path | None, metrics: Path | N
     stage, _, variant = name.partition(".")
     module = import_module(f"tasks.{stage}")
     arguments: dict[str, Any] = {}
-    section: Any = {}
     if hasattr(module, "Params"):
         section = params.section(params.read(Path("params.yaml")), name)
         arguments["params"] = params.build(module.Params, section, name)
     if "variant" in inspect.signature(module.run).parameters:
         arguments["variant"] = variant
 
-    key = os.environ.get("STEMMA_KEY", "by-hand")
-    label = name.replace(".", "@", 1)
-    curve = (
-        tracking.StageRun.open(Path.cwd(), label, key, os.environ.get("STEMMA_PARENT_RUN"), section) if "STEMMA_KEY" in os.environ else None
-    )
     session = Session(
-        checkpoints=Path(".stemma/checkpoints", label, key),
-        log=curve.log if curve else lambda step, values: None,
+        checkpoints=Path(".stemma/checkpoints", name.replace(".", "@", 1), os.environ.get("STEMMA_KEY", "by-hand")),
+        log=Curve(os.environ.get("STEMMA_CURVE")),
         progress=Progress(os.environ.get("STEMMA_PROGRESS")),
     )
-    try:
-        numbers = module.run(*paths, **arguments, session=session)
-        if code is not None:
-            fingerprints.check_loaded(code)
-        if metrics is not None:
-            metrics.parent.mkdir(parents=True, exist_ok=True)
-            metrics.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    except BaseException:
-        if curve:
-            curve.fail()
-        raise
-    if curve:
-        curve.finish(numbers, paths[-1])
+    numbers = module.run(*paths, **arguments, session=session)
+    if code is not None:
+        fingerprints.check_loaded(code)
+    if metrics is not None:
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        metrics.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _system_error(error: Exception) -> int:
     """The errno behind an error, 0 if there is none."""
     found = RUST_ERROR.search(str(error))
     return (error.errno if isinstance(error, OSError) else int(found[1]) if found else 0) or 0
+
+
+class Curve:
+    """Appends each point, a line of JSON, for whoever shows the curves; to nowhere when nobody asked."""
+
+    def __init__(self, file: str | None) -> None:
+        self.file = Path(file) if file else None
+
+    def __call__(self, step: int, values: Mapping[str, float]) -> None:
+        if self.file:
+            with self.file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"step": step, **values}) + "\n")
 
 
 class Progress:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from model.errors import UserError
@@ -161,7 +161,7 @@ def workspace(root: Path) -> str:
 
 @dataclass
 class StageRun:
-    """The child run of a stage while it runs: points go out in batches, and a server that dies costs one warning."""
+    """The child run of a stage while it runs: points go out in batches, and a server that dies is let alone."""
 
     root: Path
     client: "MlflowClient"
@@ -173,7 +173,7 @@ class StageRun:
 
     @classmethod
     def open(cls, root: Path, stage: str, key: str, parent_run_id: str | None, params: dict[str, Any]) -> "StageRun | None":
-        """A new run, or the one in which an attempt with the same key stopped; None and one warning where the server does not answer."""
+        """A new run, or the one in which an attempt with the same key stopped; None where the server does not answer."""
         try:
             client = connect(root)
             with explained(root):
@@ -187,8 +187,7 @@ class StageRun:
                 client.set_tag(run.info.run_id, "stemma.machine", json.dumps(machine.facts(), sort_keys=True))
                 logged = _logged(client, run.info.run_id, run.data.metrics)
                 return cls(root, client, run.info.run_id, {name: max(steps) for name, steps in logged.items()})
-        except TrackingError as error:
-            warn(error)
+        except TrackingError:  # `sync` says so
             return None
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -203,13 +202,13 @@ class StageRun:
         if time.monotonic() - self.flushed > FLUSH_SECONDS:
             self._send()
 
-    def finish(self, metrics: Mapping[str, float], out: Path) -> None:
-        """The final numbers and what else a person looks at; the run is then complete."""
-        self._send(lambda: _complete(self.client, self.run_id, metrics, out))
+    def flush(self) -> None:
+        """Send what still waits; `sync` completes the run, from the outputs."""
+        self._send()
 
-    def fail(self) -> None:
+    def end(self, status: Literal["FAILED", "KILLED"]) -> None:
         """Close the run of a stage that did not get to its end; the next attempt with the same key goes on in it."""
-        self._send(lambda: self.client.set_terminated(self.run_id, "FAILED"))
+        self._send(lambda: self.client.set_terminated(self.run_id, status))
 
     def _send(self, then: Callable[[], None] = lambda: None) -> None:
         points, self.waiting, self.flushed = self.waiting, [], time.monotonic()
@@ -220,9 +219,8 @@ class StageRun:
             with explained(self.root):
                 _log(self.client, self.run_id, points)
                 then()
-        except TrackingError as error:
+        except TrackingError:
             self.dead = True
-            warn(error)
 
 
 def sync(root: Path, stage: str, key: str, parent_run_id: str | None, params: dict[str, Any], metrics_file: Path, out: Path) -> str | None:
