@@ -165,8 +165,14 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path,
     assert re.fullmatch(r"PREFECT_API_URL: no Prefect server answers at http://127\.0\.0\.1:9/api; .*\n", said)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("private", [True, False], ids=["own server", "other server"])
+@pytest.mark.parametrize(
+    ("how", "private"),
+    [
+        *((how, True) for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)),
+        (signal.SIGTERM, False),
+        *(pytest.param(how, False, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGKILL)),
+    ],
+)
 def test_stopping_a_run_alone_leaves_no_process(
     project: Path, server: tuple[str, Path], change: Change, monkeypatch: pytest.MonkeyPatch, how: signal.Signals, private: bool
 ) -> None:
