@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,8 +189,28 @@ def finished(lifecycle: tuple[Project, Ran]) -> Project:
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the project after its first run, to change."""
-    shutil.copytree(finished.root, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project")
+    return copied(finished, tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def grown(lifecycle: tuple[Project, Ran], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project after its first run, that run committed, and then another data version, with more reviews."""
+    project = copied(lifecycle[0], tmp_path_factory.mktemp("grown") / "project")
+    project.call("git", "add", "-A")
+    project.call("git", "commit", "-qm", "the first run")
+    train, draw = project.root / "data/sentiment/train.parquet", random.Random(2)
+    tables.write(train, [*tables.rows(train), *(opinion(draw) for _ in range(40))], applications.load("sentiment").SCHEMA)
+    project.dvc("add", "-q", "data")
+    project.call("git", "commit", "-qam", "more reviews")
+    return project
+
+
+@pytest.fixture(scope="session")
+def second_run(grown: Project, server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, float]:
+    """The same after its second run, which nobody has committed, and how many seconds that took."""
+    project, began = copied(grown, tmp_path_factory.mktemp("second") / "project"), time.monotonic()
+    project.run(**server)
+    return project, time.monotonic() - began
 
 
 @pytest.fixture
@@ -214,6 +235,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     os.environ.update(before)
     yield {"PREFECT_API_URL": running.wait()}
     running.stop()
+
+
+def copied(project: Project, place: Path) -> Project:
+    shutil.copytree(project.root, place, symlinks=True)
+    return Project(place)
 
 
 def make(project: Project) -> None:

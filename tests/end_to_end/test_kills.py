@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from .conftest import Project
+from .conftest import Project, copied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 COMMANDS = {
     "ingest": ("ingest", "reviews.jsonl", "--to", "sentiment", "--license", "MIT"),
-    "lifecycle": ("run", "-S", "finetune.sentiment.label_smoothing=0.1", "--only", "evaluate@sentiment"),
+    "lifecycle": ("run",),
     "rollback": ("rollback", "sentiment/1", "--yes"),
 }
 SOURCES = """archives: {}
@@ -44,15 +43,19 @@ class Trial:
 
 
 @pytest.fixture(scope="module")
-def tried(lifecycle: tuple[Project, Any], server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Tried:
+def tried(
+    lifecycle: tuple[Project, Any],
+    grown: Project,
+    second_run: tuple[Project, float],
+    server: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Tried:
     """`tried(kind)`: the command left undisturbed, once."""
-    folder, known = tmp_path_factory.mktemp("tried"), dict[str, Trial]()
+    folder, known = tmp_path_factory.mktemp("tried"), {"lifecycle": Trial(COMMANDS["lifecycle"], grown, *second_run)}
 
     def trial(kind: str) -> Trial:
         if kind not in known:
-            start = trial("lifecycle").end if kind == "rollback" else lifecycle[0]
-            if kind == "ingest":
-                start = with_reviews(copied(start, folder / "start"))
+            start = second_run[0] if kind == "rollback" else with_reviews(copied(lifecycle[0], folder / "start"))
             end = copied(start, folder / kind)
             began = time.monotonic()
             ran = end.stemma(*COMMANDS[kind], **server)
@@ -61,11 +64,6 @@ def tried(lifecycle: tuple[Project, Any], server: dict[str, str], tmp_path_facto
         return known[kind]
 
     return trial
-
-
-def copied(project: Project, place: Path) -> Project:
-    shutil.copytree(project.root, place, symlinks=True)
-    return Project(place)
 
 
 def with_reviews(project: Project) -> Project:

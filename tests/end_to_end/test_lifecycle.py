@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import APPLICATIONS, STAGES, Project, Ran
+from .conftest import APPLICATIONS, STAGES, Project, Ran, copied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -19,20 +19,18 @@ DEAD = "http://127.0.0.1:9"  # nobody listens there
 
 
 @pytest.fixture(scope="module")
-def changed(lifecycle: tuple[Project, Ran], tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
+def changed(lifecycle: tuple[Project, Ran], server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
     """The project after a number of one fine-tuning was changed and run while MLflow did not answer; what the run said."""
-    project = Project(tmp_path_factory.mktemp("changed") / "project")
-    shutil.copytree(lifecycle[0].root, project.root, symlinks=True)
+    project = copied(lifecycle[0], tmp_path_factory.mktemp("changed") / "project")
     planned = project.plan("-S", "finetune.sentiment.label_smoothing=0.1")
     assert {name for name, state in planned.outcomes.items() if state != "fresh"} == set(SENTIMENT)
     assert planned.reasons("finetune@sentiment") == "finetune.sentiment.label_smoothing: 0.0 -> 0.1"
-    return project, project.run("-S", "finetune.sentiment.label_smoothing=0.1", code=1, MLFLOW_TRACKING_URI=DEAD)
+    return project, project.run("-S", "finetune.sentiment.label_smoothing=0.1", code=1, MLFLOW_TRACKING_URI=DEAD, **server)
 
 
 @pytest.fixture
 def changed_copy(changed: tuple[Project, Ran], tmp_path: Path) -> Project:
-    shutil.copytree(changed[0].root, tmp_path / "changed", symlinks=True)
-    return Project(tmp_path / "changed")
+    return copied(changed[0], tmp_path / "changed")
 
 
 def not_fresh(planned: Ran) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import SECONDS, Project, Ran, surroundings
+from .conftest import SECONDS, Project, Ran, copied, surroundings
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -18,11 +18,10 @@ STEMMA = [sys.executable, "-m", "stemma"]
 COMMANDS = {
     "an attempt": [sys.executable, "-c", ATTEMPT],
     "plan": [*STEMMA, "plan", "--json"],
+    "up": [*STEMMA, "up"],
     "run": [*STEMMA, "run", "--json", "-S", "finetune.sentiment.label_smoothing=0.2"],
     "predict": [*STEMMA, "predict", "sentiment", "It was wonderful.", "--format", "jsonl"],
     "generate": [*STEMMA, "generate", "decoder", "The old teacher", "--strategy", "top-p", "--seed", "1"],
-    "up": [*STEMMA, "up"],
-    "run with services": [*STEMMA, "run", "--json", "-S", "finetune.sentiment.label_smoothing=0.0"],
     "schedule": [*STEMMA, "schedule", "0 2 1 1 *"],
     "down": [*STEMMA, "down"],
 }
@@ -43,8 +42,7 @@ def seal() -> list[str]:
 def sealed(lifecycle: tuple[Project, Ran], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     """What became of each of COMMANDS in a project whose network is cut, and the packets it sent."""
     prefix = seal()
-    root = tmp_path_factory.mktemp("sealed") / "project"
-    shutil.copytree(lifecycle[0].root, root, symlinks=True)
+    root = copied(lifecycle[0], tmp_path_factory.mktemp("sealed") / "project").root
     command = [*prefix, sys.executable, str(SEALED), json.dumps(list(COMMANDS.values()))]
     ran = subprocess.run(command, cwd=root, env=surroundings({}), capture_output=True, text=True, check=False, timeout=3 * SECONDS)
     assert ran.returncode == 0, ran.stderr

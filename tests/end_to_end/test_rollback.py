@@ -1,15 +1,12 @@
 """Back to the first models and forth again, on the real stages, with the real registry."""
 
 import json
-import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from model import applications
-from tasks import tables
-
-from .conftest import STAGES, Project, opinion
+from .conftest import STAGES, Project, copied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -36,16 +33,9 @@ def rollback(project: Project, ref: str) -> dict[str, Any]:
     return ran.document
 
 
-def test_back_to_the_first_models_and_forth_again(project: Project, server: dict[str, str]) -> None:
-    project.call("git", "add", "-A")
-    project.call("git", "commit", "-qm", "the first run")
-    first = data_version(project), aliases(project), answers(project), project.bytes_of("data", "build", "metrics")
-
-    train, draw = project.root / "data/sentiment/train.parquet", random.Random(2)
-    more = [opinion(draw) for _ in range(40)]
-    tables.write(train, [*tables.rows(train), *more], applications.load("sentiment").SCHEMA)
-    project.dvc("add", "-q", "data")
-    project.run(**server)
+def test_back_to_the_first_models_and_forth_again(finished: Project, second_run: tuple[Project, float], tmp_path: Path) -> None:
+    first = data_version(finished), aliases(finished), answers(finished), finished.bytes_of("data", "build", "metrics")
+    project = copied(second_run[0], tmp_path / "project")
     project.call("git", "commit", "-qam", "the second run")
     project.stemma("rollback", "sentiment/2", "--model-only", "--yes")  # whatever the gate has said
     second = data_version(project), aliases(project), answers(project), project.bytes_of("data", "build", "metrics")

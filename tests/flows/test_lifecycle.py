@@ -168,9 +168,10 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path,
 @pytest.mark.parametrize(
     ("how", "private"),
     [
-        *((how, True) for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)),
+        (signal.SIGINT, True),
         (signal.SIGTERM, False),
-        *(pytest.param(how, False, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGKILL)),
+        (signal.SIGKILL, True),
+        *(pytest.param(how, how == signal.SIGTERM, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)),
     ],
 )
 def test_stopping_a_run_alone_leaves_no_process(
