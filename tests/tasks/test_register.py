@@ -13,7 +13,7 @@ import pytest
 from model import applications
 from model.errors import UserError
 from tasks import register, tracking
-from tasks.registry import records
+from tasks.registry import aliases, records
 from tasks.registry.identity import hash_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -91,18 +91,31 @@ def test_a_server_that_does_not_answer_is_named(tracked: Path, free_port: int, f
 
 
 @pytest.mark.e2e
-def test_through_a_server_versions_are_registered_and_loaded_too(
+def test_through_a_server_versions_are_registered_and_loaded_and_aliases_moved_too(
     tracked: Path, free_port: int, mlflow_server, fine_tuned: Make, judged: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pandas import DataFrame
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port}")
+    address = f"http://127.0.0.1:{free_port}"
+    with pytest.raises(tracking.TrackingError, match=f"{address}: .*refused"):
+        aliases.registry(tracked, address)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with mlflow_server(tracked, free_port):
         made = register.register(tracked, "sentiment", fine_tuned("sentiment"), judged("sentiment", 0.5), {"data_version": "d41d"})
         assert (made.version, made.aliases) == (1, ("champion",))
         predicted = register.load(tracked, "sentiment").predict(DataFrame([{"text": "good"}]))
         assert predicted["label"][0] in ("negative", "positive")
         assert elsewhere(tracked, tracked.parent, PREDICTS.replace("NAMES", "['sentiment']")) == {"sentiment": ["label", "probability"]}
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")  # as `stemma up` serves this machine's database
+        server = aliases.registry(tracked, address)
+        aliases.move(tracked, "sentiment", "favourite", 1, "第一", server)
+        aliases.move(tracked, "sentiment", "challenger", 1, "worse", server)
+        aliases.move(tracked, "sentiment", "challenger", None, "rollback", server)
+        with pytest.raises(tracking.TrackingError, match="404"):
+            aliases.move(tracked, "qa", "champion", 1, "no such model", server)
+        assert tracking.connect(tracked).get_registered_model("sentiment").aliases == {"champion": "1", "favourite": "1"}
+        moves = {(move.alias, move.after, move.why) for move in aliases.history(tracked, "sentiment")}
+        assert {("favourite", 1, "第一"), ("challenger", None, "rollback")} <= moves
     assert (tracked / ".stemma/mlflow/served").is_dir()
 
 

@@ -81,7 +81,7 @@ def test_services_answer_outlive_their_verb_and_are_stopped_to_the_last_process(
     assert json.loads(stemma(project, "status", "--json").stdout)["prefect_api_url"] is None
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 def test_a_half_started_up_stops_what_it_has_started(project: Path) -> None:
     ended = stemma(project, "up", *free_ports(), PREFECT_SERVER_DATABASE_CONNECTION_URL="sqlite+aiosqlite:////proc/nowhere/prefect.db")
     assert ended.returncode == 1

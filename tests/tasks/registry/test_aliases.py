@@ -74,22 +74,3 @@ def test_what_was_not_recorded_is_known_by_the_gate(model: Path) -> None:
 def test_a_model_that_is_not_there_has_no_history(model: Path) -> None:
     assert aliases.history(model, "qa") == []
     assert records.model_tags(model, "sentiment") == {}
-
-
-def test_the_server_of_stemma_up_does_the_same(model: Path, mlflow_server, free_port: int) -> None:
-    address = f"http://127.0.0.1:{free_port}"
-    with pytest.raises(tracking.TrackingError, match=f"{address}: .*refused"):
-        aliases.registry(model, address)
-    with mlflow_server(model, free_port):
-        server = aliases.registry(model, address)
-        aliases.move(model, "sentiment", "champion", 1, "the first", server)
-        aliases.move(model, "sentiment", "champion", 3, "第三", server)
-        aliases.move(model, "sentiment", "challenger", 2, "worse", server)
-        aliases.move(model, "sentiment", "challenger", None, "rollback", server)
-        with pytest.raises(tracking.TrackingError, match="404"):
-            aliases.move(model, "qa", "champion", 1, "no such model", server)
-    assert [(move.before, move.after, move.why) for move in aliases.history(model, "sentiment")][:2] == [
-        (None, 1, "the first"),
-        (1, 3, "第三"),
-    ]
-    assert pointing(model) == {"champion": 3}
