@@ -113,7 +113,7 @@ def test_through_a_server_versions_are_registered_and_loaded_and_aliases_moved_t
         aliases.move(tracked, "sentiment", "challenger", None, "rollback", server)
         with pytest.raises(tracking.TrackingError, match="404"):
             aliases.move(tracked, "qa", "champion", 1, "no such model", server)
-        assert tracking.connect(tracked).get_registered_model("sentiment").aliases == {"champion": "1", "favourite": "1"}
+        assert {*tracking.connect(tracked).get_registered_model("sentiment").aliases} == {"champion", "favourite"}
         moves = {(move.alias, move.after, move.why) for move in aliases.history(tracked, "sentiment")}
         assert {("favourite", 1, "第一"), ("challenger", None, "rollback")} <= moves
     assert (tracked / ".stemma/mlflow/served").is_dir()
