@@ -11,28 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
 import pytest
-
-if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadScopeScheduling
+from filelock import FileLock
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
-    """Tests of one file run in one worker; those of end_to_end/ too, since they share a lifecycle."""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = Path(nodeid.split("::")[0])
-            return "end_to_end" if file.parent.name == "end_to_end" else str(file)
-
-    return ByFile(config, log)
 
 
 ENGLISH = """The teacher gave the girl a book in the garden. When was the bridge opened? The bridge was opened in 1932 and carries two
@@ -76,13 +60,49 @@ def bases(tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], object]], Path]:
+    """`shared(name, make)`: a folder that whoever needs it first makes, for all workers."""
+    mine = tmp_path_factory.getbasetemp()
+    whole = mine if worker_id == "master" else mine.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = whole / name, whole / f"{name}.done"
+        with FileLock(whole / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def empty_database(shared: Callable[..., Path]) -> Path:
     """An MLflow database with nothing in it: its migrations take seconds, a copy does not."""
     from tasks.tracking import create_database
 
-    file = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    create_database(file)
-    return file
+    return shared("mlflow", lambda folder: create_database(folder / "mlflow.db")) / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def empty_homes(empty_database: Path, shared: Callable[..., Path]) -> Path:
+    """The folders of MLflow and Prefect below .stemma, with databases that hold nothing yet."""
+
+    def make(folder: Path) -> None:
+        from flows import environment
+        from flows.services.prefect_server import PrivateServer
+
+        before = dict(os.environ)
+        environment.quiet(folder / "project")
+        server = PrivateServer(folder / "project")
+        os.environ.clear()
+        os.environ.update(before)
+        server.wait()
+        server.stop()
+        shutil.copytree(folder / "project/.stemma/prefect", folder / "homes/prefect")
+        shutil.copytree(empty_database.parent, folder / "homes/mlflow")
+
+    return shared("services", make) / "homes"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -172,18 +172,41 @@ def surroundings(variables: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SERVICES} | person | variables
 
 
+Once = Callable[[str, Callable[[Project], Any]], tuple[Project, Any]]
+
+
 @pytest.fixture(scope="session")
-def lifecycle(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Ran]:
-    """A project after its first `stemma run`, and what that said. To look at; who changes it takes `project`."""
-    project = Project(tmp_path_factory.mktemp("lifecycle") / "project")
-    make(project)
-    return project, project.stemma("run", "--json")
+def once(shared: Callable[..., Path]) -> Once:
+    """`once(name, make)`: a project that one worker makes for all, and what `make` said of it, as JSON."""
+
+    def made(name: str, make: Callable[[Project], Any]) -> tuple[Project, Any]:
+        def told(folder: Path) -> None:
+            said = make(Project(folder / "project"))
+            (folder / "said.json").write_text(json.dumps(said), encoding="utf-8")
+
+        folder = shared(name, told)
+        return Project(folder / "project"), json.loads((folder / "said.json").read_text(encoding="utf-8"))
+
+    return made
 
 
-@pytest.fixture
-def finished(lifecycle: tuple[Project, Ran]) -> Project:
-    """The project after its first run, to look at."""
-    return lifecycle[0]
+@pytest.fixture(scope="session")
+def lifecycle(once: Once, empty_homes: Path) -> tuple[Project, Ran]:
+    """A project after its first `stemma run`, and what that said. All workers copy it: nobody runs anything in it."""
+
+    def run(project: Project) -> dict[str, Any]:
+        make(project)
+        shutil.copytree(empty_homes, project.root / ".stemma", dirs_exist_ok=True)
+        return asdict(project.stemma("run", "--json"))
+
+    project, said = once("lifecycle", run)
+    return project, Ran(**said)
+
+
+@pytest.fixture(scope="session")
+def finished(lifecycle: tuple[Project, Ran], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """This worker's copy of it, to look at with verbs that change nothing."""
+    return copied(lifecycle[0], tmp_path_factory.mktemp("finished") / "project")
 
 
 @pytest.fixture
@@ -193,24 +216,32 @@ def project(finished: Project, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def grown(lifecycle: tuple[Project, Ran], tmp_path_factory: pytest.TempPathFactory) -> Project:
+def grown(once: Once, lifecycle: tuple[Project, Ran]) -> Project:
     """The project after its first run, that run committed, and then another data version, with more reviews."""
-    project = copied(lifecycle[0], tmp_path_factory.mktemp("grown") / "project")
-    project.call("git", "add", "-A")
-    project.call("git", "commit", "-qm", "the first run")
-    train, draw = project.root / "data/sentiment/train.parquet", random.Random(2)
-    tables.write(train, [*tables.rows(train), *(opinion(draw) for _ in range(40))], applications.load("sentiment").SCHEMA)
-    project.dvc("add", "-q", "data")
-    project.call("git", "commit", "-qam", "more reviews")
-    return project
+
+    def grow(project: Project) -> None:
+        copied(lifecycle[0], project.root)
+        project.call("git", "add", "-A")
+        project.call("git", "commit", "-qm", "the first run")
+        train, draw = project.root / "data/sentiment/train.parquet", random.Random(2)
+        tables.write(train, [*tables.rows(train), *(opinion(draw) for _ in range(40))], applications.load("sentiment").SCHEMA)
+        project.dvc("add", "-q", "data")
+        project.call("git", "commit", "-qam", "more reviews")
+
+    return once("grown", grow)[0]
 
 
 @pytest.fixture(scope="session")
-def second_run(grown: Project, server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, float]:
+def second_run(once: Once, grown: Project, server: dict[str, str]) -> tuple[Project, float]:
     """The same after its second run, which nobody has committed, and how many seconds that took."""
-    project, began = copied(grown, tmp_path_factory.mktemp("second") / "project"), time.monotonic()
-    project.run(**server)
-    return project, time.monotonic() - began
+
+    def run(project: Project) -> float:
+        copied(grown, project.root)
+        began = time.monotonic()
+        project.run(**server)
+        return time.monotonic() - began
+
+    return once("second", run)
 
 
 @pytest.fixture
@@ -226,9 +257,10 @@ def clone(finished: Project, tmp_path: Path) -> Callable[[str], Project]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def server(empty_homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """One Prefect server for many runs, as the variable that names it."""
     root, before = tmp_path_factory.mktemp("server"), dict(os.environ)
+    shutil.copytree(empty_homes, root / ".stemma")
     environment.quiet(root)
     running = PrivateServer(root)
     os.environ.clear()

@@ -51,7 +51,8 @@ def tried(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Tried:
     """`tried(kind)`: the command left undisturbed, once."""
-    folder, known = tmp_path_factory.mktemp("tried"), {"lifecycle": Trial(COMMANDS["lifecycle"], grown, *second_run)}
+    folder, known = tmp_path_factory.mktemp("tried"), dict[str, Trial]()
+    known["lifecycle"] = Trial(COMMANDS["lifecycle"], grown, copied(second_run[0], folder / "lifecycle"), second_run[1])
 
     def trial(kind: str) -> Trial:
         if kind not in known:

@@ -68,8 +68,8 @@ def test_all_five_versions_are_rebuilt_to_the_same_bytes_whatever_omp_num_thread
         assert len(verdict["rebuilt"]) == 6
 
 
-def test_tampered_bytes_are_named_without_rebuilding(project: Project, finished: Project) -> None:
-    own_models(project, finished)
+def test_tampered_bytes_are_named_without_rebuilding(project: Project, lifecycle: tuple[Project, Any]) -> None:
+    own_models(project, lifecycle[0])
     for checkpoint in (project.root / ".stemma/mlflow/artifacts/models").glob("*/artifacts/artifacts/sentiment/model.safetensors"):
         overwrite(checkpoint)
     for file in project.cached("build/finetune/qa"):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,7 @@ from flows import environment
 from flows import plan as planning
 from flows.services.prefect_server import PrivateServer
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("homes")]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = f"""
@@ -45,9 +46,10 @@ NAMES = ["seed", "part@a", "part@b", "part@c", "whole"]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def server(empty_homes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """One server for the session: its address, and its database."""
     root = tmp_path_factory.mktemp("server")
+    shutil.copytree(empty_homes, root / ".stemma")
     before = dict(os.environ)
     environment.quiet(root)
     running = PrivateServer(root)
@@ -138,11 +140,6 @@ def test_a_failed_stage_fails_the_flow_in_one_line_and_the_next_run_goes_on(
     assert state == "Failed"
     change("word: fail", "word: bb")
     assert run(reporting)[:2] == (0, {"seed": "unchanged", "part@a": "unchanged", "part@b": "ran", "part@c": "unchanged", "whole": "ran"})
-
-
-def test_only_and_force_reach_the_stage_they_name(reporting: Path) -> None:
-    assert run(reporting, "part@a")[:2] == (0, {"seed": "ran", "part@a": "ran"})
-    assert run(reporting, "part@a", "part@a")[:2] == (0, {"seed": "unchanged", "part@a": "ran"})
 
 
 def test_a_run_without_services_has_a_server_of_its_own_and_leaves_nothing(project: Path) -> None:

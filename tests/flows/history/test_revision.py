@@ -26,6 +26,7 @@ def test_a_rev_that_names_no_project_is_one_line(shipped: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("homes")
 def test_a_commit_runs_beside_another_run_and_leaves_the_work_tree_as_it_is(shipped: Path, walked: Callable[..., LifecycleResult]) -> None:
     (shipped / "params.yaml").write_text((shipped / "params.yaml").read_text().replace("seed: s", "seed: not committed"))
     (shipped / "flows/cli.py").write_text("raise SystemExit('not committed')")
@@ -42,7 +43,7 @@ def test_a_commit_runs_beside_another_run_and_leaves_the_work_tree_as_it_is(ship
     assert seed["outcome"] == "restored"
 
 
-@pytest.mark.e2e
+@pytest.mark.slow
 def test_with_its_owner_killed_nothing_of_it_goes_on(shipped: Path) -> None:
     (shipped / "params.yaml").write_text((shipped / "params.yaml").read_text().replace("seconds: 0", "seconds: 300"))
     git(shipped, "-c", "user.name=tester", "-c", "user.email=tester@example.org", "commit", "-qam", "slow")

@@ -112,6 +112,7 @@ def committed(shipped: Path) -> Callable[[str, str], None]:
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("homes")
 def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_made_up_for(
     shipped: Path, ports: list[str], committed: Callable[[str, str], None]
 ) -> None:
@@ -129,7 +130,6 @@ def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_
     runner = psutil.Process(found["services"]["runner"]["pid"])
     for process in (runner, *runner.children(recursive=True)):
         process.send_signal(signal.SIGKILL)
-    stemma(project, "down")
     stopped = datetime.now(UTC)
     committed("seconds: 60", "seconds: 0")
     (project / "params.yaml").write_text("what is not committed is not run")
