@@ -73,10 +73,12 @@ def drive(steps: Walk) -> None:
     """Run the flow over a walk that is open already."""
     token = _current.set(steps)
     bury_the_dead(steps.root)
+    unended.reporting(steps.root).touch()
     try:
         state = lifecycle(str(steps.root), steps.only, sorted(steps.force), return_state=True)
         if not steps.finished:
             state.result()  # raises what went wrong
+        unended.reporting(steps.root).unlink()
     finally:
         _current.reset(token)
         for worker in (EventsWorker, APILogWorker):

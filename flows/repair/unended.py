@@ -50,8 +50,18 @@ def prefect(root: Path) -> Iterator[Ailment]:
             yield Ailment(f"Prefect run {name}", "said Running or Pending, and its process is gone", "is Crashed now")
 
 
-def left_with_prefect(root: Path) -> list[str]:
-    """The same from the database of this machine, in no time; for the holder of the lifecycle lock."""
+def reporting(root: Path) -> Path:
+    """A file that is there while a lifecycle reports to a Prefect server, wherever that is, and after it was killed."""
+    return root / ".stemma" / "reporting"
+
+
+def left_with_prefect(root: Path) -> bool:
+    """Whether such a flow run may be left, known in no time; for the holder of the lifecycle lock."""
+    return reporting(root).exists() or bool(_left_here(root))
+
+
+def _left_here(root: Path) -> list[str]:
+    """Those that the database of this machine has."""
     file = root / ".stemma" / "prefect" / "prefect.db"
     if not file.exists():
         return []

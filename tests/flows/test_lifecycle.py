@@ -190,6 +190,21 @@ def test_stopping_a_run_alone_leaves_no_process(
     assert rows(server[1], "select count(*) from flow_run where state_type in ('RUNNING', 'PENDING')") == [(0,)]
 
 
+def test_a_run_that_was_killed_when_all_was_done_is_closed_by_the_next_which_executes_nothing(
+    reporting: Path, server: tuple[str, Path], change: Change
+) -> None:
+    run(reporting)
+    change("word: cc", "word: dd")
+    dies = "import os; from flows import lifecycle, running; lifecycle._show = lambda *_: os.kill(os.getpid(), 9)"
+    script = RUN.replace("from flows import running", dies)
+    killed = subprocess.run([sys.executable, "-c", script, str(reporting), ""], cwd=reporting, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    unended = "select count(*) from flow_run where state_type in ('RUNNING', 'PENDING')"
+    assert rows(server[1], unended) == [(1,)]
+    assert run(reporting)[:2] == (0, dict.fromkeys(NAMES, "unchanged"))
+    assert rows(server[1], unended) == [(0,)]
+
+
 def test_of_two_runs_at_once_the_second_waits_and_says_who_runs(reporting: Path, change: Change) -> None:
     change("seconds: 0", "seconds: 0.2")
     both = [start(reporting), start(reporting)]

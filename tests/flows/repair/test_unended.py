@@ -72,13 +72,13 @@ def test_a_killed_flow_run_is_seen_in_prefects_database(project: Path) -> None:
     with sqlite3.connect(folder / "prefect.db") as database:
         database.execute("CREATE TABLE flow_run (name, state_type, parameters, deployment_id)")
         database.executemany("INSERT INTO flow_run VALUES (?, ?, ?, ?)", rows)
-    assert unended.left_with_prefect(project) == ["ours", "of a checkout that is gone"]
+    assert unended._left_here(project) == ["ours", "of a checkout that is gone"]
 
 
 def test_a_database_that_prefect_is_just_making_is_left_to_it(project: Path) -> None:
     (project / ".stemma/prefect").mkdir(parents=True)
     (project / ".stemma/prefect/prefect.db").touch()
-    assert unended.left_with_prefect(project) == []
+    assert not unended.left_with_prefect(project)
 
 
 def test_a_prefect_server_that_does_not_answer_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
