@@ -12,6 +12,8 @@ from flows import plan as planning
 from flows.walk import LifecycleResult
 from model.errors import UserError
 
+pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
+
 STAGES = ["seed", *(f"part@{key}" for key in "abc"), "whole"]
 Walked = Callable[..., LifecycleResult]
 Change = Callable[..., None]
@@ -26,7 +28,6 @@ def dvc(project: Path, verb: str) -> str:
     return found.stdout
 
 
-@pytest.mark.e2e
 def test_a_lifecycle_runs_everything_once_and_dvc_agrees(project: Path, walked: Walked) -> None:
     assert outcomes(walked()) == dict.fromkeys(STAGES, "ran")
     again = walked()
@@ -100,7 +101,6 @@ def test_a_key_that_is_removed_takes_its_lock_entry_and_outputs_with_it(finished
     assert outcomes(walked())["part@c"] == "restored"
 
 
-@pytest.mark.e2e
 def test_a_plan_answers_and_is_right_while_stages_run(project: Path, walked: Walked, change: Change) -> None:
     change("seconds: 0", "seconds: 0.2")
     done = threading.Event()
