@@ -4,17 +4,15 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
-from tasks.tracking import StageRun
+from tasks.tracking import StageRun, Unfinished
 
 LOOK = 1.0  # seconds between two looks into the file
 
-Unfinished = Literal["FAILED", "KILLED"]
 
-
-class Curve:
-    """Follows one file in a thread of its own, since a tracking server may take its time."""
+class Follower:
+    """Reads the points of one stage in a thread of its own, since a tracking server may take its time."""
 
     def __init__(self, file: Path, open_run: Callable[[], StageRun | None]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import graph, workspace
-from flows.curves import Curve, Unfinished
+from flows.curves import Follower
 from flows.graph import Shape
 from flows.proof import ancestry
 from flows.services import recorded
@@ -27,7 +27,7 @@ class Tracked:
         self._parent: str | None = None
         self._asked = False
         self._runs: dict[str, str] = {}  # by stage
-        self._curves: dict[str, Curve] = {}  # of stages that run
+        self._followers: dict[str, Follower] = {}  # of stages that run
         self._lock = threading.Lock()
 
     def parent(self) -> str | None:
@@ -51,13 +51,13 @@ class Tracked:
             return {}
         self._mark(name)
         file = self.root / ".stemma" / "curves" / f"{name}.jsonl"
-        self._curves[name] = Curve(file, lambda: tracking.StageRun.open(self.root, name, key, self.parent(), self.section(name)))
+        self._followers[name] = Follower(file, lambda: tracking.StageRun.open(self.root, name, key, self.parent(), self.section(name)))
         return {"STEMMA_KEY": key, "STEMMA_CURVE": str(file)}
 
-    def ends(self, name: str, status: Unfinished | None) -> None:
+    def ends(self, name: str, status: tracking.Unfinished | None) -> None:
         """A stage has ended, or was never begun; `status` is of one that did not get to its end."""
-        if curve := self._curves.pop(name, None):
-            curve.close(status)
+        if follower := self._followers.pop(name, None):
+            follower.close(status)
 
     def sync(self, result: StageResult) -> str | None:
         """See that MLflow knows the run behind a stage's outputs, as far as this is not known already; the page of that run.
@@ -160,7 +160,7 @@ class Tracked:
 
     def close(self, status: Status, results: list[StageResult], run_commit: str) -> None:
         """End the parent run, if there is one; it and all runs that no earlier lifecycle has named a commit to get `run_commit`."""
-        for name in list(self._curves):
+        for name in list(self._followers):
             self.ends(name, "KILLED")
         try:
             unnamed = [run for run in self._runs.values() if lifecycles.RUN_COMMIT not in (records.run_tags(self.root, run) or {})]

@@ -30,6 +30,9 @@ ANSWER_SECONDS = 4  # how long a server may take to say that it is there
 FLUSH_SECONDS = 5  # at most this much of a curve waits in memory
 
 
+Unfinished = Literal["FAILED", "KILLED"]  # how a run ends whose stage did not
+
+
 class TrackingError(UserError):
     """The tracking server cannot be used; the message says why."""
 
@@ -206,7 +209,7 @@ class StageRun:
         """Send what still waits; `sync` completes the run, from the outputs."""
         self._send()
 
-    def end(self, status: Literal["FAILED", "KILLED"]) -> None:
+    def end(self, status: Unfinished) -> None:
         """Close the run of a stage that did not get to its end; the next attempt with the same key goes on in it."""
         self._send(lambda: self.client.set_terminated(self.run_id, status))
 

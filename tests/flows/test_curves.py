@@ -36,21 +36,21 @@ def append(file: Path, text: str) -> None:
 
 def test_points_are_seen_while_the_stage_runs_whole_lines_only(tracked: Path, opening: Callable[[], tracking.StageRun | None]) -> None:
     file = tracked / "curves" / "stage.jsonl"
-    curve = curves.Curve(file, opening)
+    follower = curves.Follower(file, opening)
     append(file, json.dumps({"step": 1, "loss": 2.0}) + "\n" + '{"step": 2, "lo')
     deadline = time.monotonic() + 60
     while seen(tracked)[1] != {1: 2.0}:
         assert time.monotonic() < deadline
     append(file, 'ss": 1.0}\n')
-    curve.close("KILLED")
+    follower.close("KILLED")
     assert seen(tracked) == ("KILLED", {1: 2.0, 2: 1.0})
-    again = curves.Curve(file, opening)
+    again = curves.Follower(file, opening)
     append(file, json.dumps({"step": 2, "loss": 7.0}) + "\n" + json.dumps({"step": 3, "loss": 0.5}) + "\n")
     again.close(None)
     assert seen(tracked) == ("RUNNING", {1: 2.0, 2: 1.0, 3: 0.5})
 
 
 def test_without_a_server_nothing_is_lost_but_the_view(tmp_path: Path) -> None:
-    curve = curves.Curve(tmp_path / "stage.jsonl", lambda: None)
+    follower = curves.Follower(tmp_path / "stage.jsonl", lambda: None)
     append(tmp_path / "stage.jsonl", "{}\n")
-    curve.close("FAILED")
+    follower.close("FAILED")
