@@ -120,8 +120,10 @@ def _overlay(document: Any, values: dict[str, Any]) -> None:
 
 
 def _assign(document: Any, name: str, value: Any) -> None:
-    params.select(document, name)
     *above, last = name.split(".")
+    shared = params.SHARED.get(above[0], ()) if len(above) == 2 else ()
+    inherited = any(last in params.select(document, section) for section in shared)
+    params.select(document, ".".join(above) if inherited else name)
     for key in above:
         document = document[key]
     document[last] = value

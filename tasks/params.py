@@ -12,7 +12,7 @@ from model.errors import UserError
 
 P = TypeVar("P")
 
-SHARED = {"pretrain": "training", "finetune": "training"}  # the section below a stage's own
+SHARED = {"pretrain": ("training",), "finetune": ("training", "finetuning")}  # the sections below a stage's own
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -40,12 +40,12 @@ def select(sections: Mapping[str, Any], name: str) -> Any:
 
 
 def section(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The numbers of stage `name` (`pretrain.encoder`): its own section over the one it shares with others."""
-    shared = SHARED.get(name.partition(".")[0])
-    return {
-        **(select(sections, shared) if shared else {}),
-        **select(sections, name.partition(".")[0] if name.startswith("evaluate") else name),
-    }
+    """The numbers of stage `name` (`pretrain.encoder`): its own section over those it shares with others."""
+    stage = name.partition(".")[0]
+    numbers: dict[str, Any] = {}
+    for shared in SHARED.get(stage, ()):
+        numbers |= sections.get(shared, {})  # a commit of before has fewer sections
+    return numbers | select(sections, stage if stage == "evaluate" else name)
 
 
 def build(kind: type[P], section: Any, name: str) -> P:

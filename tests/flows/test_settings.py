@@ -38,6 +38,7 @@ def test_the_shipped_numbers_pass(root):
         ("  weight_decay: 0.01 ", "  # ", r"^params.yaml: pretrain.encoder.weight_decay: missing; "),
         ("  gradient_clip: 1.0", "  gradient_clip: much", r"^params.yaml: pretrain.encoder.gradient_clip: .* got 'much'; "),
         ("  gradient_clip: 1.0", "  gradient_clip: 0", r"^params.yaml: pretrain.encoder.gradient_clip: .* greater than 0, got 0; "),
+        ("  label_smoothing: 0.0", "  label_smoothing: 1", r"^params.yaml: finetune.sentiment.label_smoothing: .* less than 1, got 1; "),
         ("evaluate:\n", "evaluation:\n", r"^params.yaml: evaluate: no such key; "),
         ("run:\n", "extra: 1\nrun:\n", r"^params.yaml: extra: unknown section; "),
         ("run:\n", "run: [\n", r"^.*params.yaml: not valid YAML"),
@@ -60,6 +61,13 @@ def test_an_assignment_changes_its_number_and_no_other_line(root):
     assert params.read(root / "params.yaml")["pretrain"]["decoder"]["max_steps"] == 7
 
 
+def test_an_assignment_may_override_a_shared_number_for_one_application(root):
+    settings.write(root, ["finetune.qa.dropout=0.3"])
+    sections = params.read(root / "params.yaml")
+    assert params.section(sections, "finetune.qa")["dropout"] == 0.3
+    assert params.section(sections, "finetune.srl")["dropout"] == sections["finetuning"]["dropout"] == 0.1
+
+
 def test_an_assignment_is_only_shown_by_preview(root):
     before = (root / "params.yaml").read_bytes()
     assert "parallel_stages: 9 " in settings.preview(root, ["run.parallel_stages=9"])
@@ -70,6 +78,8 @@ def test_an_assignment_is_only_shown_by_preview(root):
     ("assignment", "message"),
     [
         ("finetune.sentimant.max_steps=1", r"^params.yaml: finetune.sentimant: no such key; there is sentiment, "),
+        ("finetune.sentiment.max_step=1", r"^params.yaml: finetune.sentiment.max_step: no such key; "),
+        ("pretrain.encoder.label_smoothing=0.1", r"^params.yaml: pretrain.encoder.label_smoothing: no such key; "),
         ("finetune.sentiment.max_steps", r"no value; write it as key=value"),
         ("finetune.sentiment.max_steps=none", r"^params.yaml: finetune.sentiment.max_steps: .* got 'none'"),
     ],

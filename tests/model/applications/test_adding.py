@@ -27,10 +27,7 @@ EXAMPLE = {"text": "Wo ist der Bahnhof?"}
 __all__ = ["EXAMPLE", "INPUTS", "METRIC", "SCHEMA", "baselines", "encode", "labels", "metrics", "open_model", "predict", "refuse"]
 __all__ += ["split_key", "statistics"]
 '''
-LINE = (
-    "  language: {base: encoder, context: 32, max_steps: 30, batch_size: 8, learning_rate: 1.0e-2, evaluate_every: 10, dropout: 0.0, "
-    "label_smoothing: 0.0, max_validation_examples: 20}\n"
-)
+LINE = "  language: {base: encoder, context: 32, max_steps: 30, batch_size: 8, learning_rate: 1.0e-2, evaluate_every: 10}\n"
 
 
 @pytest.fixture
