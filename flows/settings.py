@@ -72,15 +72,18 @@ def check(root: Path, sections: dict[str, Any]) -> None:
     """Build the Params of every stage of dvc.yaml.
 
     Raises:
-        UserError: a key is unknown, missing, of the wrong type or out of range, or no stage reads a section.
+        UserError: a key is unknown, missing, of the wrong type or out of range, no stage reads a section, or a checkpoint to go on from
+            is none.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     read = {"run", "ingest"}
     for stage, stanza in graph.items():
         for name, section in _sections(stage, stanza, sections, read):
-            kind = getattr(import_module(f"tasks.{name.partition('.')[0]}"), "Params", None)
-            if kind is not None:
-                params.build(kind, section, name)
+            module = import_module(f"tasks.{name.partition('.')[0]}")
+            if hasattr(module, "Params"):
+                built = params.build(module.Params, section, name)
+                if name.startswith("pretrain.") and (root / "data").is_dir():  # else the stage says it
+                    module.check(built, root / "data" / "pretrained")
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")

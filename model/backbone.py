@@ -16,11 +16,9 @@ from transformers import (
     RobertaConfig,
 )
 
+from .architectures import DECODERS, ENCODERS
 from .errors import UserError
 from .vocabulary import CLS, END, MASK, PAD, SEP
-
-ENCODERS = ("bert", "roberta", "modernbert")
-DECODERS = ("gpt2", "llama")
 
 
 def build(

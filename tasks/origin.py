@@ -1,11 +1,11 @@
 """A checkpoint to go on from, as it lies in data/pretrained: a Hugging Face folder with its tokenizer, or a GGUF file that holds both."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import UserError
+from tasks import checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,16 +48,21 @@ class Origin:
         return plain
 
 
-def find(folder: Path, name: str) -> Origin:
-    """The checkpoint called `name` under `folder`.
+def find(folder: Path, name: str, architecture: str) -> Origin:
+    """The checkpoint called `name` under `folder`, for a base of the kind that `architecture` is; nothing heavy is imported.
 
     Raises:
-        UserError: there is none, or files of it are missing.
+        UserError: there is none, something is wrong with it, or it is of the other kind.
     """
-    gguf = next((file.name for file in sorted((folder / name).glob("*.gguf"))), None)
-    missing = [file for file in ("config.json", "tokenizer.json") if not gguf and not (folder / name / file).exists()]
-    if missing:
-        known = ", ".join(json.loads((folder / "checkpoints.json").read_text(encoding="utf-8"))) or "none"
-        wrong = f"{name} is no checkpoint with its tokenizer (no {missing[0]} in data/pretrained/{name})"
-        raise UserError(f"params.yaml: pretrain: init_from: {wrong}; there is {known}, `stemma ingest SOURCE` fetches one")
-    return Origin(folder / name, gguf)
+    place = folder / name
+    if not place.is_dir():
+        known = sorted(file.name for file in folder.iterdir() if file.is_dir()) if folder.is_dir() else []
+        advice = "`stemma ingest SOURCE` or `stemma ingest PATH --to pretrained` brings one in"
+        raise UserError(f"params.yaml: pretrain: init_from: no checkpoint {name}; there is {', '.join(known) or 'none'}, {advice}")
+    facts = checkpoint.facts(place, f"params.yaml: pretrain: init_from: {name}")
+    kind, wanted = (checkpoint.kind_of(one) for one in (facts.architecture, architecture))
+    if kind != wanted:
+        wrong = f"{name} is {kind} ({facts.architecture}), and a base whose architecture is {architecture} is {wanted}"
+        raise UserError(f"params.yaml: pretrain: init_from: {wrong}; name another checkpoint, or change the architecture")
+    weights = next((file.name for file in sorted(place.glob("*.gguf"))), None)
+    return Origin(place, None if any(place.glob("*.safetensors")) else weights)

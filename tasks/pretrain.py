@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Gt, Interval, Lt
+from annotated_types import Ge, Gt, Interval, Lt
 
 from model.errors import UserError
 from model.params import STRICT, Positive, Training
@@ -35,6 +35,7 @@ class Params(Training):
 
     __pydantic_config__ = STRICT
 
+    max_steps: Annotated[int, Ge(0)]  # 0: a checkpoint is taken as it is
     architecture: Literal["bert", "roberta", "modernbert", "gpt2", "llama"]
     init_from: str | None
     hidden_size: Positive
@@ -55,9 +56,10 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
 
     from model import backbone, losses, training
 
+    check(params, checkpoints)
     torch.set_num_threads(params.num_threads)
     ours = AutoTokenizer.from_pretrained(tokens)
-    origin = None if params.init_from is None else origins.find(checkpoints, params.init_from)
+    origin = None if params.init_from is None else origins.find(checkpoints, params.init_from, params.architecture)
     tokenizer = origin.tokenizer() if origin else ours
     train, validation = (read(tokens / f"{split}.parquet") for split in ("train", "validation"))
     model = origin.model(train.context, params.seed) if origin else _built(params, len(tokenizer), train.context)
@@ -78,15 +80,17 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
         values = losses.language_metrics(model, validation_batches())
         return values | ({"validation_bits_per_byte": values["validation_loss"] / math.log(2) / bytes_per_label} if decoder else {})
 
-    history = training.train(model, batch, validate, losses.language_loss, params, session.checkpoints, session.log, session.progress)
+    if params.max_steps:
+        history = training.train(model, batch, validate, losses.language_loss, params, session.checkpoints, session.log, session.progress)
+    else:
+        history = [{"step": 0, **_as_it_is(model, validate)}]
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "history.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history), encoding="utf-8")
     best = min((entry for entry in history if "validation_loss" in entry), key=lambda entry: entry["validation_loss"])
     return {
-        "first_train_loss": history[0]["loss"],
-        "last_train_loss": history[-1]["loss"],
+        **({"first_train_loss": history[0]["loss"], "last_train_loss": history[-1]["loss"]} if params.max_steps else {}),
         "unigram_cross_entropy": unigram_cross_entropy(train, validation, tokenizer.all_special_ids),
         "best_step": best["step"],
         "num_steps": history[-1]["step"],
@@ -94,6 +98,18 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
         "num_parameters": model.num_parameters(),
         **{name: value for name, value in best.items() if name.startswith("validation_")},
     }
+
+
+def check(params: Params, checkpoints: Path) -> None:
+    """Whether there is something to begin from, before anything is computed; imports nothing heavy.
+
+    Raises:
+        UserError: `init_from` is no checkpoint for this base, or there is none and no step to make one.
+    """
+    if params.init_from is not None:
+        origins.find(checkpoints, params.init_from, params.architecture)
+    elif not params.max_steps:
+        raise UserError("params.yaml: pretrain: max_steps: 0 takes a checkpoint as it is, and init_from names none; name one, or train")
 
 
 def causal_examples(blocks: Blocks, index: int) -> "Batch":
@@ -160,6 +176,13 @@ def _built(params: Params, vocab_size: int, context: int) -> "PreTrainedModel":
         dropout=params.dropout,
         seed=params.seed,
     )
+
+
+def _as_it_is(model: "PreTrainedModel", validate: Callable[["PreTrainedModel"], dict[str, float]]) -> dict[str, float]:
+    import torch
+
+    with torch.no_grad():
+        return validate(model.eval())
 
 
 def _for_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> Blocks:

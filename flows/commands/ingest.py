@@ -11,7 +11,9 @@ Given = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SRC]...", help="Files, folders, globs, an archive, an address, hf:OWNER/NAME; without --to names of sources."),
 ]
-To = Annotated[str | None, typer.Option(metavar="corpus|APPLICATION", help="What the rows are for; SRC is then taken in as a new source.")]
+To = Annotated[
+    str | None, typer.Option(metavar="corpus|APPLICATION|pretrained", help="What SRC is for; it is then taken in as a new source.")
+]
 Column = Annotated[list[str] | None, typer.Option(metavar="COLUMN=FIELD", help="The field of the file that is this column.")]
 Reader = Annotated[str | None, typer.Option(help="How to read it; chosen by its content if not given. See docs/ingest.md.")]
 Option = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="An option of the reader, such as encoding=gb18030.")]
@@ -50,7 +52,7 @@ def ingest(
         return typer.echo(forgetting.forget(root, forget, commit=not no_commit).summary())
     if to is None:
         if column or reader or option or name or lang or replace:
-            raise UserError("stemma ingest: options for a new source, but no --to; say --to corpus or --to APPLICATION")
+            raise UserError("stemma ingest: options for a new source, but no --to; say --to corpus, --to APPLICATION or --to pretrained")
         return typer.echo(ingestion.ingest(root, given or []).summary())
     wish = additions.Wish(
         target=to,

@@ -2,8 +2,8 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from flows.data.ingest import IngestReport, Say
 from flows.history import commits
 from model import applications
 from model.errors import UserError
-from tasks import readers
+from tasks import checkpoint, readers
 from tasks.intake import detection, sources
-from tasks.intake.sources import Source, Sources
+from tasks.intake.sources import PRETRAINED, Source, Sources
 from tasks.readers.auto import taken as taken_options
 
 MAX_CHARACTERS = 4000  # of a document that a long text is cut into, as in the sources that Stemma brings
@@ -27,7 +27,7 @@ MAX_CHARACTERS = 4000  # of a document that a long text is cut into, as in the s
 class Wish:
     """What a person said about the rows."""
 
-    target: str  # `corpus` or an application
+    target: str  # `corpus`, an application, or `pretrained`: files of a checkpoint, which is no rows
     reader: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)  # {column: name in the file}
     options: Mapping[str, Any] = field(default_factory=dict)  # of the reader
@@ -48,9 +48,10 @@ class Added:
 
     def summary(self) -> str:
         """For people, several lines."""
-        how = f"{self.name}: {self.source.uri}, read as {self.source.reader}"
-        done = f"commit {self.commit[:10]}" if self.commit else "nothing committed"
-        return "\n".join([how, self.report.summary(advice=""), done])
+        done = f"read as {self.source.reader}" if self.source.reader else f"a checkpoint; `init_from: {self.name}` in params.yaml takes it"
+        how = f"{self.name}: {self.source.uri}, {done}"
+        end = f"commit {self.commit[:10]}" if self.commit else "nothing committed"
+        return "\n".join([how, self.report.summary(advice=""), end])
 
 
 def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, say: Say | None = None) -> Added:
@@ -65,15 +66,19 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
     workspace.check(root)
     if not given:
         raise UserError("stemma ingest --to: nothing to take in; name a file, a folder, an archive, an address or a data set")
-    if wish.target != "corpus":
+    if wish.target == PRETRAINED:
+        _check_plain(wish)
+    elif wish.target != "corpus":
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
     with ingest.workplace(root) as work:
         kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
         files = building.opened(kept, work / "new", rules.unpacking, say)
-        source = _source(kept, files, wish)
-        text, name = _entered((root / "sources.yaml").read_text(encoding="utf-8"), source, wish)
+        if wish.target == PRETRAINED:
+            files = _checkpoint(files, kept.name)
+        text, name = _entered((root / "sources.yaml").read_text(encoding="utf-8"), _source(kept, files, wish), wish)
         listed = sources.parse(text)
+        source = listed.sources[name]
         chosen = _chosen(listed, name, wish, ingest.recorded_origin(root))
         report = ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, text), at_hand={name: files})
     made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(root, name, source, report.version.hash)) if commit else None
@@ -97,6 +102,8 @@ def options(written: Sequence[str]) -> dict[str, Any]:
 
 def _source(kept: origins.Kept, files: Sequence[Path], wish: Wish) -> Source:
     """The entry of sources.yaml for these files."""
+    if wish.target == PRETRAINED:
+        return Source(license=wish.license, target=PRETRAINED, sha256=kept.sha256, uri=kept.uri)
     languages = wish.lang.split(":") if wish.lang and ":" in wish.lang else []
     if (languages and wish.target == "corpus") or (wish.lang and not languages and wish.target != "corpus"):
         raise UserError(f"--lang {wish.lang}: say one language for the corpus, and two for an application, such as en:zh")
@@ -111,6 +118,20 @@ def _source(kept: origins.Kept, files: Sequence[Path], wish: Wish) -> Source:
     return Source(
         license=wish.license, target=wish.target, reader=format.reader, options=options, sha256=kept.sha256, uri=kept.uri, lang=wish.lang
     )
+
+
+def _check_plain(wish: Wish) -> None:
+    given = {"--reader": wish.reader, "--column": wish.columns, "--option": wish.options, "--lang": wish.lang, "--replace": wish.replace}
+    for option, value in given.items():
+        if value:
+            raise UserError(f"{option}: a checkpoint is taken as it is, beside those there are; leave {option} out")
+
+
+def _checkpoint(files: Sequence[Path], name: str) -> list[Path]:
+    """Those of its files that `init_from` can use."""
+    found = checkpoint.chosen(files, name)
+    checkpoint.facts(found[0].parent, name)
+    return found
 
 
 def _columns(wish: Wish) -> dict[str, str]:
@@ -133,22 +154,27 @@ def _entered(text: str, source: Source, wish: Wish) -> tuple[str, str]:
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(text)
     defaults = asdict(Source(license="", target=""))
-    entry = {key: value for key, value in asdict(source).items() if value != defaults[key]}
-    name = _name(document["sources"], entry, wish.name or Path(origins.Kept(Path(), "", str(source.uri)).name).name.partition(".")[0])
+
+    def entry_of(name: str) -> dict[str, Any]:
+        placed = replace(source, target=f"{PRETRAINED}/{name}") if source.target == PRETRAINED else source
+        return {key: value for key, value in asdict(placed).items() if value != defaults[key]}
+
+    wanted = wish.name or Path(origins.Kept(Path(), "", str(source.uri)).name).name.partition(".")[0]
+    name = _name(document["sources"], entry_of, wanted)
     if wish.replace:
         for other, known in document["sources"].items():
             if other != name and known["target"] == source.target:
                 known["optional"] = True
-    document["sources"][name] = entry
+    document["sources"][name] = entry_of(name)
     written = io.StringIO()
     yaml.dump(document, written)
     return written.getvalue(), name
 
 
-def _name(known: Mapping[str, Any], entry: Mapping[str, Any], wanted: str) -> str:
+def _name(known: Mapping[str, Any], entry_of: Callable[[str], Mapping[str, Any]], wanted: str) -> str:
     base = re.sub(r"-(?=\d{5}$)", "_", re.sub(r"[^\w-]+", "-", wanted).strip("-")) or "source"  # -00001 is a part of a corpus
     name, number = base, 1
-    while name in known and {key: value for key, value in known[name].items() if key != "optional"} != entry:
+    while name in known and {key: value for key, value in known[name].items() if key != "optional"} != entry_of(name):
         number += 1
         name = f"{base}-{number}"
     return name
@@ -171,8 +197,9 @@ def _write(root: Path, text: str) -> None:
 
 def _message(root: Path, name: str, source: Source, version: str) -> str:
     """Of what is on disk, not of what this process did: whoever completes a killed ingest writes the same."""
+    origin = f"From {source.uri} (sha256 {source.sha256})"
+    if source.reader is None:
+        files = len(list((root / "data" / source.target).iterdir()))
+        return f"Ingest {name} into {PRETRAINED}, a checkpoint of {files} files\n\n{origin}. Data version {version}.\n"
     rows = sum(ingest.num_rows(root / "data", source.target).values())
-    return (
-        f"Ingest {name} into {source.target}, now {rows:,} rows\n\n"
-        f"From {source.uri} (sha256 {source.sha256}), read as {source.reader}. Data version {version}.\n"
-    )
+    return f"Ingest {name} into {source.target}, now {rows:,} rows\n\n{origin}, read as {source.reader}. Data version {version}.\n"

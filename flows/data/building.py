@@ -10,7 +10,7 @@ from time import monotonic
 
 from flows.data import archives, origins, unpacking
 from model.errors import UserError
-from tasks import tables
+from tasks import checkpoint, tables
 from tasks.examples import canonical
 from tasks.intake import rows as intake
 from tasks.intake.forgotten import Forgotten
@@ -148,7 +148,8 @@ class Building:
             return archives.extract(self.root / origins.KEPT / archive.sha256, archive.kind, source.files, into)
         if source.sha256:
             kept = origins.kept(self.root, self.work, name, source, self.rules.unpacking.max_unpacked_bytes)
-            return opened(kept, into, self.rules.unpacking, self.say)
+            files = opened(kept, into, self.rules.unpacking, self.say)
+            return files if source.reader else checkpoint.chosen(files, kept.name)
         return []
 
     def _fetch(self, names: list[str]) -> None:

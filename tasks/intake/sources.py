@@ -12,6 +12,7 @@ from model.errors import UserError
 from model.params import STRICT
 
 Sha256 = Annotated[str, pydantic.StringConstraints(pattern="^[0-9a-f]{64}$")]
+PRETRAINED = "pretrained"  # a target `pretrained/NAME` is a folder of files, which stay as they are
 LANGUAGES = r"^[\w-]+(:[\w-]+)?$"
 
 
@@ -112,5 +113,5 @@ def _check(where: str, source: Source, archives: Mapping[str, Archive]) -> None:
         raise UserError(f"{where}.uri: missing; say where the bytes of this sha256 were, the name of their file at least")
     if (source.archive or source.path) and not source.files:
         raise UserError(f"{where}.files: missing; name the files below its {'archive' if source.archive else 'path'}")
-    if source.reader is None and not source.target.startswith("pretrained/"):
+    if source.reader is None and not source.target.startswith(f"{PRETRAINED}/"):
         raise UserError(f"{where}.reader: missing; name a module of tasks/readers")

@@ -106,6 +106,18 @@ def test_a_profile_and_back_to_nano_leaves_the_file_as_it_was(root, profile):
     assert (root / "params.yaml").read_bytes() == before
 
 
+def test_a_checkpoint_to_go_on_from_is_looked_at_before_anything_is_planned(root):
+    settings.write(root, ["pretrain.decoder.init_from=smollm2"])  # data/ is not here to look at
+    (root / "data/pretrained/minilm").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"init_from: no checkpoint smollm2; there is minilm, `stemma ingest SOURCE` or "):
+        settings.preview(root)
+    (root / "data/pretrained/minilm/m.gguf").write_bytes(b"GGML")
+    with pytest.raises(UserError, match=r"init_from: minilm: m\.gguf: no GGUF file"):
+        settings.preview(root, ["pretrain.decoder.init_from=minilm"])
+    with pytest.raises(UserError, match="max_steps: 0 takes a checkpoint as it is, and init_from names none"):
+        settings.preview(root, ["pretrain.decoder.init_from=null", "pretrain.decoder.max_steps=0"])
+
+
 def test_an_unknown_profile_names_those_there_are(root):
     with pytest.raises(UserError, match="no such profile; there is base, gpu, nano"):
         settings.write(root, profile="pico")

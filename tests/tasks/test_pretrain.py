@@ -133,13 +133,39 @@ def test_encoding_again_keeps_the_text(tokens: Path, tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("missing", ["config.json", "tokenizer.json"])
-def test_a_folder_that_is_no_checkpoint_is_refused(missing: str, tokens: Path, tmp_path: Path) -> None:
-    (tmp_path / "from").mkdir()
-    for name in {"config.json", "tokenizer.json"} - {missing}:
-        (tmp_path / "from" / name).write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match=rf"init_from: from is no checkpoint .*\(no {missing} in .*\); there is first, `stemma ingest"):
-        pretrain.run(tokens, tmp_path, tmp_path / "out", params=replace(PARAMS, init_from="from"), session=session(tmp_path))
+def refusal(tokens: Path, tmp_path: Path, **changes: object) -> str:
+    with pytest.raises(UserError) as error:
+        pretrain.run(tokens, tmp_path, tmp_path / "out", params=replace(PARAMS, **changes), session=session(tmp_path))
+    assert not (tmp_path / "checkpoints").exists()
+    return str(error.value)
+
+
+def test_what_one_cannot_go_on_from_is_one_line_before_any_compute(bases: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "no tokens: nothing was computed"
+    shutil.copytree(bases / "bert", tmp_path / "ours")
+    begin = "params.yaml: pretrain: init_from: "
+    assert refusal(nothing, tmp_path, init_from="theirs").startswith(f"{begin}no checkpoint theirs; there is ours, `stemma ingest SOURCE` ")
+    told = "ours is an encoder (bert), and a base whose architecture is llama is a decoder"
+    assert refusal(nothing, tmp_path, init_from="ours") == f"{begin}{told}; name another checkpoint, or change the architecture"
+    (tmp_path / "ours/model.safetensors").rename(tmp_path / "ours/pytorch_model.bin")
+    assert refusal(nothing, tmp_path, init_from="ours").startswith(f"{begin}ours: pytorch_model.bin is a pickle")
+    told = "max_steps: 0 takes a checkpoint as it is, and init_from names none; name one, or train"
+    assert refusal(nothing, tmp_path, max_steps=0) == f"params.yaml: pretrain: {told}"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "bert"])
+def test_without_a_step_a_checkpoint_is_taken_as_it_is(architecture: str, bases: Path, tokens: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    shutil.copytree(bases / architecture, tmp_path / "ours")
+    params = replace(PARAMS, architecture=architecture, init_from="ours", max_steps=0)
+    metrics = pretrain.run(tokens, tmp_path, tmp_path / "out", params=params, session=session(tmp_path))
+    before, after = (load_file(tmp_path / name / "model.safetensors") for name in ("ours", "out"))
+    assert before.keys() == after.keys()
+    assert all(before[name].equal(after[name]) for name in before)
+    (entry,) = (json.loads(line) for line in (tmp_path / "out/history.jsonl").read_text(encoding="utf-8").splitlines())
+    assert entry["step"] == metrics["num_steps"] == metrics["num_tokens"] == 0
+    assert entry["validation_loss"] == metrics["validation_loss"] == pytest.approx(math.log(420), abs=1)
 
 
 def test_an_encoder_without_a_mask_probability_is_refused(tokens: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from flows.data import versions as data_versions
 from flows.data.additions import Wish, add
 from flows.data.ingest import ingest
+from flows.proof import ancestry
 from model.errors import UserError
 from tasks import tables
 
@@ -115,6 +116,51 @@ def test_more_of_the_same_is_appended_as_if_all_had_come_at_once(root):
     shutil.rmtree(root / "data")
     (root / "data.dvc").unlink()
     assert ingest(root, say=lambda line: None).version == added.report.version  # from nothing
+
+
+def test_a_checkpoint_becomes_files_with_the_hash_of_its_bytes_in_sources_yaml_and_lineage(root, bases):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    shutil.copytree(bases / "bert", root / "tiny")
+    (root / "tiny" / "pytorch_model.bin").write_bytes(b"left out")
+    added = taken_in(root, "tiny", target="pretrained", license="own")
+    kept = sorted(file.name for file in (root / "data" / "pretrained" / "tiny").iterdir())
+    assert kept == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert len(texts(root)) == 60
+    assert "tiny: tiny, a checkpoint; `init_from: tiny` in params.yaml takes it" in added.summary()
+    assert git(root, "show", "--format=%s", "-s", "HEAD").strip() == "Ingest tiny into pretrained, a checkpoint of 4 files"
+    origin = json.loads((root / "data" / "sources.json").read_text(encoding="utf-8"))["sources"]["tiny"]
+    said = ancestry.describe(origin)
+    assert said["target"] == added.source.target == "pretrained/tiny"
+    assert said["sha256"] == added.source.sha256
+    assert added.source.sha256 in (root / "sources.yaml").read_text(encoding="utf-8")
+    again = taken_in(root, "tiny", target="pretrained", license="own")
+    assert (again.report.changed, again.name) == (False, "tiny")
+    for lost in ("data", ".dvc/cache"):
+        shutil.rmtree(root / lost)
+    assert ingest(root, say=lambda line: None).version == added.report.version
+    (root / "tiny" / "generation_config.json").write_text("{}", encoding="utf-8")
+    assert taken_in(root, "tiny", target="pretrained").source.target == "pretrained/tiny-2"
+
+
+def test_what_is_no_checkpoint_changes_nothing(root, bases):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    before = (root / "sources.yaml").read_bytes(), (root / "data.dvc").read_bytes(), git(root, "rev-parse", "HEAD")
+    shutil.copytree(bases / "bert", root / "tiny")
+    (root / "model.gguf").write_bytes(b"GGUF")
+    for given, wish, message in (
+        ("model.gguf", {}, r"^model\.gguf: a GGUF file with a damaged header"),
+        ("reviews.jsonl", {}, r"^reviews\.jsonl: no checkpoint"),
+        ("tiny", {"reader": "jsonl"}, r"^--reader: a checkpoint is taken as it is"),
+        ("tiny", {"replace": True}, r"^--replace: a checkpoint is taken as it is"),
+    ):
+        with pytest.raises(UserError, match=message):
+            taken_in(root, given, target="pretrained", **wish)
+    (root / "tiny" / "model.safetensors").rename(root / "tiny" / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"^tiny: pytorch_model\.bin is a pickle"):
+        taken_in(root, "tiny", target="pretrained")
+    assert before == ((root / "sources.yaml").read_bytes(), (root / "data.dvc").read_bytes(), git(root, "rev-parse", "HEAD"))
 
 
 def test_replacing_leaves_the_other_sources_of_the_target_out(root):
