@@ -51,6 +51,11 @@ def newest(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return None
 
 
+def last(folder: Path) -> Path | None:
+    """The newest checkpoint that was sealed under `folder`, without a look at its bytes."""
+    return max(folder.glob("step-*"), default=None)
+
+
 def _sealed(path: Path) -> bool:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))

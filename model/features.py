@@ -83,6 +83,20 @@ def in_batches(lengths: Sequence[int], batch_size: int, seed: int) -> Callable[[
     return lambda index: epoch(index // num_batches)[index % num_batches]
 
 
+def shuffled(num_items: int, batch_size: int, seed: int) -> Callable[[int], list[int]]:
+    """The items of micro-batch i: every epoch a new permutation drawn from (seed, epoch), one epoch following the other without a gap."""
+
+    @lru_cache(maxsize=2)
+    def permutation(epoch: int) -> np.ndarray:
+        return np.random.default_rng((seed, epoch)).permutation(num_items)
+
+    def items(index: int) -> list[int]:
+        places = range(index * batch_size, (index + 1) * batch_size)
+        return [int(permutation(place // num_items)[place % num_items]) for place in places]
+
+    return items
+
+
 def blocks(features: Sequence[Feature], context: int, pad: int) -> list[dict[str, list[int]]]:
     """Whole examples packed into blocks of exactly `context` tokens: the longest first, each where it leaves the least room.
 

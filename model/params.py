@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Lt
 
 Positive = Annotated[int, Ge(1)]
 Share = Annotated[float, Interval(ge=0, le=1)]
@@ -21,16 +21,26 @@ class Training:
     batch_size: Positive  # blocks or examples in one forward pass
     accumulation: Positive  # forward passes to a step
     learning_rate: Annotated[float, Gt(0)]  # the peak
-    schedule: Literal["cosine", "linear", "constant"]
+    schedule: Literal["cosine", "linear", "constant", "wsd"]
     warmup_share: Share  # of max_steps
+    decay_share: Share  # of max_steps, in which wsd comes down
     weight_decay: Annotated[float, Ge(0)]  # not on norms and biases
     gradient_clip: Annotated[float, Gt(0)]  # global norm
-    evaluate_every: Positive  # steps; a checkpoint is sealed at each evaluation
+    gradient_checkpointing: bool
+    ema_decay: Annotated[float, Gt(0), Lt(1)] | None  # None: the weights themselves are validated and kept
+    evaluate_every: Positive  # steps
     patience: Positive  # evaluations without a lower validation loss before stopping
     precision: Literal["bfloat16", "float32"]
     compile: bool
     seed: Annotated[int, Ge(0)]
     num_threads: Positive
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if the schedule is longer than the run."""
+        if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
+            raise ValueError(
+                f"warmup_share {self.warmup_share} and decay_share {self.decay_share} of wsd are together longer than the run; lower one"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
 """THE training loop, for pretraining and fine-tuning alike.
 
 It holds no state that a checkpoint does not: a micro-batch is a function of its index, the learning rate of the step, and every step's
-randomness of (seed, step). So a training that was killed goes on from its newest sealed checkpoint and ends with the same bytes.
+randomness of (seed, step). So a training that was killed goes on from its newest sealed checkpoint and ends with the same bytes,
+whenever the clock let that one be sealed.
 """
 
 import hashlib
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from . import checkpoints as sealed
+from .averages import Average
 from .errors import UserError
 from .losses import Batch, Loss, to_device
 from .params import Training
+from .rhythm import Rhythm
+from .schedules import learning_rate
 
 History = list[dict[str, float]]
+
+STATE = ("step", "history", "total", "count", "best_loss", "waited")  # of a run, besides its tensors
 
 
 def train(
@@ -34,12 +40,15 @@ def train(
     checkpoints: Path,
     log: Callable[[int, Mapping[str, float]], None],
     progress: Callable[[int, int], None],
+    sources: Callable[[int], str] = "micro-batch {}".format,
+    rhythm: Rhythm | None = None,
 ) -> History:
     """Train `model` in place, leave the weights of the lowest `validation_loss` in it (on the CPU, for saving), and return the history.
 
     `batch(i)` gives micro-batch i, a step takes `params.accumulation` of them. `validate` runs without gradients or dropout and returns
     `validation_loss` and whatever else is worth a curve. An entry of the history has `step`, `loss` (mean over the labels since the last
-    entry), `learning_rate`, `gradient_norm` (before clipping), and at an evaluation what `validate` returned. `log` gets each new entry.
+    entry), `learning_rate`, `gradient_norm` (before clipping), and at an evaluation what `validate` returned. `log` gets each entry,
+    those of an interrupted attempt first. `sources(i)` tells where micro-batch i comes from. `rhythm` says when to seal a checkpoint.
 
     Raises:
         UserError: a loss or gradient is not finite, or `params.compile` has no C++ compiler.
@@ -47,61 +56,36 @@ def train(
     _settle(params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.nn.Module.to(model, device)
+    if params.gradient_checkpointing:
+        model.activation_checkpointing_enable()
     if params.compile:
         model.base_model.compile(dynamic=False)
+    rhythm = rhythm or Rhythm()
     run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
     log_every = max(1, params.evaluate_every // 10)
-    total, count = 0.0, 0
+    for entry in run.history:
+        _show(log, entry)
     while not run.finished:
         step = run.step + 1
         _seed(params.seed, step)
         micro_batches = [to_device(batch(run.step * params.accumulation + index), device) for index in range(params.accumulation)]
-        step_total, step_count, norm = run.update(step, micro_batches, loss)
-        total, count = total + step_total, count + step_count
+        norm = run.update(step, micro_batches, loss, sources)
         evaluating = step % params.evaluate_every == 0 or step == params.max_steps
         if step == 1 or step % log_every == 0 or evaluating:
             rate = learning_rate(step, params)
-            entry = {"step": step, "loss": total / max(count, 1), "learning_rate": rate, "gradient_norm": norm}
-            total, count = 0.0, 0
+            entry = {"step": step, "loss": run.total / max(run.count, 1), "learning_rate": rate, "gradient_norm": norm}
+            run.total, run.count = 0.0, 0
             if evaluating:
                 entry |= run.evaluate(validate)
+                run.judge(entry["validation_loss"])
             run.history.append(entry)
-            log(step, {name: value for name, value in entry.items() if name != "step"})
-        if evaluating:
-            run.judge(entry["validation_loss"])
-            run.seal()
+            _show(log, entry)
+        if rhythm.due(run.num_bytes):
+            with rhythm.sealing():
+                run.seal()
         progress(step, params.max_steps)
     run.restore_best()
     return run.history
-
-
-def learning_rate(step: int, params: Training) -> float:
-    """The rate of `step`, counted from 1: up linearly over the warm-up, then down to 0 just after the last step, or constant."""
-    warmup = round(params.max_steps * params.warmup_share)
-    if step <= warmup:
-        return params.learning_rate * step / warmup
-    done = (step - warmup - 1) / max(1, params.max_steps - warmup)
-    match params.schedule:
-        case "cosine":
-            return params.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-        case "linear":
-            return params.learning_rate * (1 - done)
-        case _:
-            return params.learning_rate
-
-
-def shuffled(num_items: int, batch_size: int, seed: int) -> Callable[[int], list[int]]:
-    """The items of micro-batch i: every epoch a new permutation drawn from (seed, epoch), one epoch following the other without a gap."""
-
-    @lru_cache(maxsize=2)
-    def permutation(epoch: int) -> np.ndarray:
-        return np.random.default_rng((seed, epoch)).permutation(num_items)
-
-    def items(index: int) -> list[int]:
-        places = range(index * batch_size, (index + 1) * batch_size)
-        return [int(permutation(place // num_items)[place % num_items]) for place in places]
-
-    return items
 
 
 class _Run:
@@ -111,62 +95,76 @@ class _Run:
         self.model, self.params, self.folder, self.identity = model, params, folder, identity
         self.parameters = dict(model.named_parameters())
         self.optimizer = _optimizer(self.parameters, params)
+        self.average = Average(self.parameters, params.ema_decay) if params.ema_decay else None
         self.step, self.history = 0, History()
+        self.total, self.count = 0.0, 0  # of the losses and labels since the last entry of the history
         self.best_loss, self.best, self.waited = math.inf, dict[str, Tensor](), 0
+        self.num_bytes = sum(parameter.nbytes for parameter in self.parameters.values()) * (5 if self.average else 4)  # of a checkpoint
         found = sealed.newest(folder)
-        if found is not None and found[1]["identity"] == identity:
+        if found and found[1]["identity"] == identity:
             self._load(*found)
+        elif found:
+            shutil.rmtree(folder)
 
     @property
     def finished(self) -> bool:
         return self.step >= self.params.max_steps or self.waited >= self.params.patience
 
-    def update(self, step: int, batches: Sequence[Batch], loss: Loss) -> tuple[float, int, float]:
-        """One optimizer step; the sum of its losses, the number of its labels, and the norm of its gradient."""
+    def update(self, step: int, batches: Sequence[Batch], loss: Loss, sources: Callable[[int], str]) -> float:
+        """One optimizer step; the norm of its gradient, per label of all `batches`."""
         self.model.train()
-        total, count = 0.0, 0
+        totals, count = list[float](), 0
         for batch in batches:
             with _autocast(self.model, self.params):
                 batch_total, batch_count = loss(self.model, batch)
             batch_total.backward()
-            total, count = total + float(batch_total.detach()), count + int(batch_count)
+            totals.append(float(batch_total.detach()))
+            count += int(batch_count)
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
         torch._foreach_div_(gradients, float(max(count, 1)))
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.params.gradient_clip))
-        if not (math.isfinite(total) and math.isfinite(norm)):
-            raise UserError(
-                f"training: the loss is {total / max(count, 1):.3g} and the gradient's norm {norm:.3g} at step {step}; lower learning_rate"
-            )
+        if not (math.isfinite(sum(totals)) and math.isfinite(norm)):
+            broken = [place for place, total in enumerate(totals) if not math.isfinite(total)] or range(len(totals))
+            named = ", ".join(sources((step - 1) * self.params.accumulation + place) for place in broken)
+            what = f"the loss is {sum(totals) / max(count, 1):.3g} and the gradient's norm {norm:.3g} at step {step}"
+            raise UserError(f"training: {what}, on {named}; {self._remedy()}")
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.params)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step = step
-        return total, count, norm
+        if self.average:
+            self.average.update(step)
+        self.step, self.total, self.count = step, self.total + sum(totals), self.count + count
+        return norm
 
     @torch.no_grad()
     def evaluate(self, validate: Callable[[PreTrainedModel], Mapping[str, float]]) -> Mapping[str, float]:
         self.model.eval()
-        with _autocast(self.model, self.params):
+        with self.average.applied() if self.average else nullcontext(), _autocast(self.model, self.params):
             values = validate(self.model)
         if not math.isfinite(values["validation_loss"]):
-            raise UserError(f"training: the validation loss is {values['validation_loss']} at step {self.step}; lower learning_rate")
+            raise UserError(f"training: the validation loss is {values['validation_loss']} at step {self.step}; {self._remedy()}")
         return values
+
+    def _remedy(self) -> str:
+        last = sealed.last(self.folder)
+        return f"lower learning_rate (the last good checkpoint is {last})" if last else "lower learning_rate (no checkpoint was sealed yet)"
 
     def judge(self, validation_loss: float) -> None:
         """Keep these weights if they are the best so far; count the evaluations since the best."""
         self.waited += 1
         if validation_loss < self.best_loss:
             self.best_loss, self.waited = validation_loss, 0
-            self.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+            weights = self.average.weights if self.average else self.parameters
+            self.best = {name: weight.detach().clone() for name, weight in weights.items()}
 
     def seal(self) -> None:
         tensors = {f"model/{name}": parameter.detach() for name, parameter in self.parameters.items()}
         tensors |= {f"best/{name}": weight for name, weight in self.best.items()}
+        tensors |= {f"average/{name}": weight for name, weight in (self.average.weights if self.average else {}).items()}
         for name, parameter in self.parameters.items():
             tensors |= {f"optimizer/{key}/{name}": value for key, value in self.optimizer.state[parameter].items()}
-        state = {"step": self.step, "history": self.history, "best_loss": self.best_loss, "waited": self.waited}
-        sealed.seal(self.folder, self.step, tensors, state | {"identity": self.identity})
+        sealed.seal(self.folder, self.step, tensors, {name: getattr(self, name) for name in STATE} | {"identity": self.identity})
 
     @torch.no_grad()
     def restore_best(self) -> None:
@@ -176,8 +174,8 @@ class _Run:
 
     @torch.no_grad()
     def _load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        self.step, self.history = state["step"], state["history"]
-        self.best_loss, self.waited = state["best_loss"], state["waited"]
+        for name in STATE:
+            setattr(self, name, state[name])
         for path, tensor in tensors.items():
             kind, _, name = path.partition("/")
             if kind == "optimizer":
@@ -186,8 +184,14 @@ class _Run:
                 self.optimizer.state[parameter][key] = tensor.clone().to(parameter.device)
             elif kind == "best":
                 self.best[name] = tensor.clone().to(self.parameters[name].device)
+            elif kind == "average" and self.average:
+                self.average.weights[name].copy_(tensor)
             else:
                 self.parameters[name].copy_(tensor)
+
+
+def _show(log: Callable[[int, Mapping[str, float]], None], entry: Mapping[str, float]) -> None:
+    log(int(entry["step"]), {name: value for name, value in entry.items() if name != "step"})
 
 
 def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:

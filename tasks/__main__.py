@@ -79,10 +79,15 @@ def _system_error(error: Exception) -> int:
 
 
 class Curve:
-    """Appends each point, a line of JSON, for whoever shows the curves; to nowhere when nobody asked."""
+    """Appends each point, a line of JSON, for whoever shows the curves; to nowhere when nobody asked.
+
+    The file begins anew: a stage that goes on from a checkpoint tells the points before it again.
+    """
 
     def __init__(self, file: str | None) -> None:
         self.file = Path(file) if file else None
+        if self.file:
+            self.file.write_bytes(b"")
 
     def __call__(self, step: int, values: Mapping[str, float]) -> None:
         if self.file:

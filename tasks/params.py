@@ -68,4 +68,6 @@ def _explain(error: pydantic.ValidationError, name: str) -> str:
         return f"params.yaml: {key}: unknown key; remove it or mend its spelling"
     if first["type"] in ("missing", "missing_argument"):
         return f"params.yaml: {key}: missing; add it (profiles/ has a value for each profile)"
+    if first["type"] == "value_error":  # of several keys together
+        return f"params.yaml: {key}: {first['ctx']['error']}"
     return f"params.yaml: {key}: {first['msg'].lower()}, got {first['input']!r}; change it"

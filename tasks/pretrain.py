@@ -55,6 +55,7 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
     from transformers import AutoTokenizer
 
     from model import backbone, losses, training
+    from model.features import shuffled
 
     check(params, checkpoints)
     torch.set_num_threads(params.num_threads)
@@ -66,7 +67,7 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
     decoder = backbone.is_decoder(model.config)
     train, validation = (_for_model(blocks, ours, tokenizer, decoder) for blocks in (train, validation))
     examples = causal_examples if decoder else masked_examples(params, tokenizer)
-    order = training.shuffled(len(train), params.batch_size, params.seed)
+    order = shuffled(len(train), params.batch_size, params.seed)
     bytes_per_label = _bytes_per_label(tokens, validation)
 
     def batch(index: int) -> "Batch":

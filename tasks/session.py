@@ -10,5 +10,5 @@ class Session:
     """The way out for curves and progress, and the place for checkpoints while training."""
 
     checkpoints: Path  # a folder of this stage and key alone; kept until the stage has succeeded
-    log: Callable[[int, Mapping[str, float]], None]  # (step, values): a point of each curve, as history.jsonl has it
+    log: Callable[[int, Mapping[str, float]], None]  # (step, values): a point of each curve, as history.jsonl has it; from the first
     progress: Callable[[int, int], None]  # (done, total): drives the progress bar

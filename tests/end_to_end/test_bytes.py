@@ -10,7 +10,7 @@ from .conftest import STAGES, Project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-LONGER = ("-S", "pretrain.encoder.max_steps=120", "-S", "finetune.sentiment.max_steps=120", "--only", "finetune@sentiment")
+LONGER = ("-S", "pretrain.encoder.max_steps=800", "-S", "finetune.sentiment.max_steps=800", "--only", "finetune@sentiment")
 
 
 def test_two_clones_of_a_commit_give_the_same_checkpoints(clone: Callable[[str], Project], finished: Project) -> None:

@@ -81,6 +81,14 @@ def test_an_assignment_is_only_shown_by_preview(root):
         ("finetune.sentiment.max_step=1", r"^params.yaml: finetune.sentiment.max_step: no such key; "),
         ("pretrain.encoder.label_smoothing=0.1", r"^params.yaml: pretrain.encoder.label_smoothing: no such key; "),
         ("finetune.sentiment.max_steps", r"no value; write it as key=value"),
+        (
+            "finetune.sentiment.batch_size=0",
+            r"^params.yaml: finetune.sentiment.batch_size: .* or equal to 1, got 0; change it$",
+        ),
+        ("pretrain.decoder.batch_size=0", r"^params.yaml: pretrain.decoder.batch_size: .* or equal to 1, got 0; change it$"),
+        ("training.accumulation=0", r"^params.yaml: pretrain.encoder.accumulation: .* greater than or equal to 1, got 0; change it$"),
+        ("training.warmup_share=1.5", r"^params.yaml: pretrain.encoder.warmup_share: .* less than or equal to 1, got 1.5; change it$"),
+        ("training.ema_decay=1.0", r"^params.yaml: pretrain.encoder.ema_decay: .* less than 1, got 1.0; change it$"),
         ("finetune.sentiment.max_steps=none", r"^params.yaml: finetune.sentiment.max_steps: .* got 'none'"),
     ],
 )
@@ -89,6 +97,13 @@ def test_a_wrong_assignment_changes_nothing(root, assignment, message):
     with pytest.raises(UserError, match=message):
         settings.write(root, [assignment])
     assert (root / "params.yaml").read_bytes() == before
+
+
+def test_a_schedule_longer_than_the_run_is_one_line(root):
+    settings.write(root, ["training.decay_share=0.7"])
+    expected = "params.yaml: pretrain.encoder: warmup_share 0.4 and decay_share 0.7 of wsd are together longer than the run; lower one"
+    with pytest.raises(UserError, match=f"^{expected}$"):
+        settings.write(root, ["training.warmup_share=0.4", "training.schedule=wsd"])
 
 
 def test_the_default_numbers_are_the_nano_profile(root):

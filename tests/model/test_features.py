@@ -1,7 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from model.features import Special, blocks, by_length, in_batches, padded, token_ids
+from model.features import Special, blocks, by_length, in_batches, padded, shuffled, token_ids
 from model.vocabulary import CLS, END, IGNORED, PAD, SEP
 
 
@@ -59,3 +59,11 @@ def test_examples_stay_whole_in_full_blocks(lengths: list[int]) -> None:
             found.append({name: [block[name][at] for at in places] for name in ("input_ids", "labels")})
     assert sorted(found, key=str) == sorted(features, key=str)
     assert len(packed) <= -(-sum(lengths) // 16) + 1
+
+
+def test_each_epoch_has_every_item_once_in_an_order_of_its_own() -> None:
+    items = shuffled(10, 4, seed=1)
+    drawn = [item for index in range(5) for item in items(index)]
+    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
+    assert drawn[:10] != drawn[10:]
+    assert items(3) == shuffled(10, 4, seed=1)(3) != shuffled(10, 4, seed=2)(3)

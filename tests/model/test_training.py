@@ -1,5 +1,6 @@
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from model import training
-from model.backbone import build
+from model.backbone import DECODERS, ENCODERS, build
 from model.errors import UserError
 from model.losses import Batch, language_loss, mean_loss
 from model.params import Training
-from model.training import History, learning_rate, shuffled, train
+from model.rhythm import Rhythm
+from model.training import History, train
 
 ROOT = Path(__file__).parents[2]
 PARAMS = Training(
@@ -29,8 +31,11 @@ PARAMS = Training(
     learning_rate=0.01,
     schedule="cosine",
     warmup_share=0.25,
+    decay_share=0.2,
     weight_decay=0.1,
     gradient_clip=1.0,
+    gradient_checkpointing=False,
+    ema_decay=None,
     evaluate_every=3,
     patience=9,
     precision="float32",
@@ -44,6 +49,18 @@ class Killed(BaseException):
     """Stands for whatever ends a process."""
 
 
+class Every(Rhythm):
+    """A checkpoint each so many steps, whatever the clock says."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps, self.asked = steps, 0
+
+    def due(self, num_bytes: int) -> bool:
+        self.asked += 1
+        return self.asked % self.steps == 0
+
+
 def base(dropout: float = 0.1) -> PreTrainedModel:
     sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 24}
     return build("llama", vocab_size=32, context=16, dropout=dropout, seed=1, **sizes)
@@ -53,6 +70,10 @@ def batch(index: int, rows: int = 3) -> Batch:
     first = np.random.default_rng(index).integers(0, 26, (rows, 1))
     tokens = torch.from_numpy((first + 3 * np.arange(12)) % 26 + 6)
     return {"input_ids": tokens, "labels": tokens.masked_fill(tokens % 5 == index % 5, -100)}  # as many labels as it happens
+
+
+def packed(index: int) -> Batch:
+    return {**batch(index), "documents": torch.tensor([[0] * 5 + [1] * 7] * 3)}
 
 
 def validate(model: PreTrainedModel) -> dict[str, float]:
@@ -67,6 +88,8 @@ def trained(
     validate: Callable[[PreTrainedModel], dict[str, float]] = validate,
     log: Callable[[int, object], None] = lambda step, values: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    sealed_every: int = 1,
+    sources: Callable[[int], str] = "micro-batch {}".format,
 ) -> tuple[dict[str, Tensor], History]:
     model = model or base()
     history = train(
@@ -78,6 +101,8 @@ def trained(
         checkpoints=folder,
         log=log,
         progress=progress,
+        sources=sources,
+        rhythm=Every(sealed_every),
     )
     return {name: weight.detach().clone() for name, weight in model.named_parameters()}, history
 
@@ -95,9 +120,13 @@ def test_the_loss_falls_and_the_history_says_how(tmp_path: Path) -> None:
     assert all({"loss", "learning_rate", "gradient_norm"} <= set(entry) for entry in history)
 
 
-@pytest.mark.parametrize("moment", [2, 6, 11, 12])
-def test_a_training_that_was_interrupted_ends_with_the_same_bytes(tmp_path: Path, moment: int) -> None:
-    weights, history = trained(tmp_path / "whole")
+@pytest.mark.parametrize("ema_decay", [None, 0.9])
+@pytest.mark.parametrize(("moment", "sealed_every"), [(2, 1), (19, 4), (21, 9), (23, 30), (24, 5)])
+def test_a_training_that_was_interrupted_ends_with_the_same_bytes(
+    tmp_path: Path, moment: int, sealed_every: int, ema_decay: float | None
+) -> None:
+    params = replace(PARAMS, max_steps=24, evaluate_every=20, ema_decay=ema_decay)  # an entry of the history each second step
+    weights, history = trained(tmp_path / "whole", params)
     shown: list[int] = []
 
     def stop(done: int, total: int) -> None:
@@ -105,12 +134,12 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bytes(tmp_path: Path
             raise Killed
 
     with pytest.raises(Killed):
-        trained(tmp_path / "cut", progress=stop)
+        trained(tmp_path / "cut", params, progress=stop, sealed_every=sealed_every)
     torch.manual_seed(moment)  # the state of the generator does not matter
-    resumed, again = trained(tmp_path / "cut", log=lambda step, values: shown.append(step))
+    resumed, again = trained(tmp_path / "cut", params, log=lambda step, values: shown.append(step))
     assert same(resumed, weights)
     assert again == history
-    assert shown == list(range(moment // 3 * 3 + 1, 13))  # nothing up to the checkpoint is shown twice
+    assert shown == [1, *range(2, 25, 2)]  # the curve has each step once, those before the checkpoint too
 
 
 @pytest.mark.e2e
@@ -127,7 +156,7 @@ tests.trained(pathlib.Path({str(tmp_path / "cut")!r}), progress=progress)
 """
     killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["step-00000003", "step-00000006"]
+    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["step-00000007", "step-00000008"]
     weights, history = trained(tmp_path / "whole")
     resumed, again = trained(tmp_path / "cut")
     assert same(resumed, weights)
@@ -138,15 +167,16 @@ def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) ->
     faster = replace(PARAMS, learning_rate=0.02)
     weights, history = trained(tmp_path / "alone", faster)
     trained(tmp_path / "shared")
-    after, again = trained(tmp_path / "shared", faster)
+    after, again = trained(tmp_path / "shared", faster, sealed_every=5)
     assert same(after, weights)
     assert again == history
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == ["step-00000005", "step-00000010"]
 
 
 def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path) -> None:
     weights, history = trained(tmp_path)
     (tmp_path / "step-00000012" / "tensors.safetensors").write_bytes(b"no tensors")
-    (tmp_path / "step-00000009" / "MANIFEST.json").unlink()
+    (tmp_path / "step-00000011" / "MANIFEST.json").unlink()
     resumed, again = trained(tmp_path)
     assert same(resumed, weights)
     assert again == history
@@ -166,10 +196,38 @@ def test_accumulated_gradients_equal_those_of_the_large_batch(tmp_path: Path) ->
 
     counts = {int((batch(index)["labels"] != -100).sum()) for index in range(8)}
     assert len(counts) > 1  # so the mean of the means would be another number
-    _, small = trained(tmp_path / "small", replace(PARAMS, evaluate_every=1), base(0.0))
-    _, whole = trained(tmp_path / "whole", replace(PARAMS, evaluate_every=1, accumulation=1), base(0.0), large)
+    parts, small = trained(tmp_path / "small", replace(PARAMS, evaluate_every=1), base(0.0))
+    at_once, whole = trained(tmp_path / "whole", replace(PARAMS, evaluate_every=1, accumulation=1), base(0.0), large)
     for one, other in zip(small, whole, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
+    for name, weight in parts.items():
+        torch.testing.assert_close(weight, at_once[name], rtol=1e-4, atol=1e-5)
+
+
+def test_activations_computed_twice_give_the_same_bytes(tmp_path: Path) -> None:
+    kept, history = trained(tmp_path / "kept", batch=packed)
+    again, same_history = trained(tmp_path / "again", replace(PARAMS, gradient_checkpointing=True), batch=packed)
+    assert same(again, kept)  # dropout is drawn alike, too
+    assert same_history == history
+
+
+@pytest.mark.parametrize("architecture", ENCODERS + DECODERS)
+def test_every_architecture_can_compute_its_activations_twice(architecture: str) -> None:
+    sizes = {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 24}
+    gradients, calls = [], []
+    for twice in (False, True):
+        model = build(architecture, vocab_size=32, context=16, dropout=0.1, seed=1, **sizes).train()
+        if twice:
+            model.activation_checkpointing_enable()
+        module = next(module for name, module in model.named_modules() if name.endswith(("mlp", "intermediate")))
+        called: list[int] = []
+        module.register_forward_pre_hook(lambda *_, called=called: called.append(1))  # computing again may stop within
+        torch.manual_seed(1)
+        language_loss(model, packed(0))[0].backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None})
+        calls.append(len(called))
+    assert calls == [1, 2]
+    assert same(*gradients)
 
 
 def test_the_best_weights_are_the_ones_that_stay(tmp_path: Path) -> None:
@@ -183,6 +241,24 @@ def test_the_best_weights_are_the_ones_that_stay(tmp_path: Path) -> None:
     weights, _ = trained(tmp_path, validate=validate)
     assert same(weights, seen[1])
     assert not same(weights, seen[3])
+
+
+def test_averaged_weights_are_what_is_validated_and_kept(tmp_path: Path) -> None:
+    own, seen = list[Tensor](), list[Tensor]()
+
+    def validate(model: PreTrainedModel) -> dict[str, float]:
+        seen.append(model.get_input_embeddings().weight.detach().clone())
+        return {"validation_loss": 1.0 / len(seen)}
+
+    model = base()
+    model.get_input_embeddings().register_forward_hook(lambda module, *_: own.append(module.weight.detach().clone()))
+    params = replace(PARAMS, max_steps=4, evaluate_every=1, accumulation=1, ema_decay=0.7)
+    weights, _ = trained(tmp_path, params, model, validate=validate)
+    expected = own[0]
+    for step, after in enumerate(own[1:], 1):  # the forward pass of a step sees the weights after the one before
+        expected = torch.lerp(expected, after, 1 - min(0.7, (1 + step) / (10 + step)))
+        torch.testing.assert_close(seen[step - 1], expected)
+    assert torch.equal(weights["model.embed_tokens.weight"], seen[-1])
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
@@ -221,12 +297,45 @@ def test_a_loss_that_is_not_finite_is_one_line_with_the_step(tmp_path: Path) -> 
     model = base()
     with torch.no_grad():
         model.get_output_embeddings().weight[0, 0] = math.nan
-    with pytest.raises(UserError, match=r"^training: the loss is nan .* at step 1; lower learning_rate$"):
+    expected = r"^training: the loss is nan and the gradient's norm nan at step 1, on micro-batch 0, micro-batch 1; "
+    with pytest.raises(UserError, match=expected + r"lower learning_rate \(no checkpoint was sealed yet\)$"):
+        trained(tmp_path, model=model)
+
+
+def test_a_loss_that_is_not_finite_names_where_its_batch_comes_from_and_the_last_good_checkpoint(tmp_path: Path) -> None:
+    def overflowing(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+        total, count = language_loss(model, batch)
+        return (total * math.inf if batch["input_ids"].equal(bad) else total), count
+
+    bad, told = batch(13)["input_ids"], list[int]()
+
+    def sources(index: int) -> str:
+        told.append(index)
+        return f"the letters of {index}"
+
+    arguments = {"batch": batch, "validate": validate, "loss": overflowing, "params": PARAMS, "checkpoints": tmp_path}
+    silent = {"log": lambda step, values: None, "progress": lambda done, total: None}
+    with pytest.raises(UserError) as raised:
+        train(base(), **arguments, **silent, sources=sources, rhythm=Every(1))
+    assert str(raised.value) == (
+        "training: the loss is inf and the gradient's norm nan at step 7, on the letters of 13; "
+        f"lower learning_rate (the last good checkpoint is {tmp_path}/step-00000006)"
+    )
+    assert told == [13]  # 12 is of the same step, and its loss was finite
+
+
+def test_a_gradient_that_is_not_finite_stops_too(tmp_path: Path) -> None:
+    model = base()
+    model.get_output_embeddings().weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(
+        UserError, match=r"^training: the loss is 3\.\d+ and the gradient's norm (inf|nan) at step 1, on micro-batch 0, micro"
+    ):
         trained(tmp_path, model=model)
 
 
 def test_a_validation_loss_that_is_not_finite_is_one_line_with_the_step(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^training: the validation loss is inf at step 3; lower learning_rate$"):
+    expected = r"^training: the validation loss is inf at step 3; lower learning_rate \(the last good checkpoint is .*step-00000002\)$"
+    with pytest.raises(UserError, match=expected):
         trained(tmp_path, validate=lambda model: {"validation_loss": math.inf})
 
 
@@ -239,9 +348,6 @@ def test_compiling_without_a_compiler_is_one_line(tmp_path: Path, monkeypatch: p
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_model_trains_like_an_interpreted_one(tmp_path: Path) -> None:
-    def packed(index: int) -> Batch:
-        return {**batch(index), "documents": torch.tensor([[0] * 5 + [1] * 7] * 3)}
-
     histories = []
     for compiled in (False, True):
         _, history = trained(tmp_path / str(compiled), replace(PARAMS, max_steps=3, compile=compiled), base(0.0), packed)
@@ -264,25 +370,17 @@ def test_norms_and_biases_do_not_decay(tmp_path: Path) -> None:
         torch.testing.assert_close(after[name], weight * (0.99 if weight.ndim > 1 else 1.0))
 
 
-@pytest.mark.parametrize(
-    ("schedule", "rates"),
-    [
-        ("cosine", [0.5, 1, 1, 0.8536, 0.5, 0.1464]),
-        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
-        ("constant", [0.5, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_the_rate_rises_to_its_peak_and_follows_its_schedule(schedule: str, rates: list[float]) -> None:
-    params = replace(PARAMS, max_steps=6, warmup_share=1 / 3, learning_rate=1.0, schedule=schedule)
-    assert [learning_rate(step, params) for step in range(1, 7)] == pytest.approx(rates, abs=1e-4)
-
-
-def test_each_epoch_has_every_item_once_in_an_order_of_its_own() -> None:
-    items = shuffled(10, 4, seed=1)
-    drawn = [item for index in range(5) for item in items(index)]
-    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10))
-    assert drawn[:10] != drawn[10:]
-    assert items(3) == shuffled(10, 4, seed=1)(3) != shuffled(10, 4, seed=2)(3)
+@pytest.mark.parametrize("architecture", ENCODERS + DECODERS)
+def test_what_does_not_decay_is_norms_and_biases_by_their_names(architecture: str, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 24}
+    run = training._Run(build(architecture, vocab_size=32, context=16, dropout=0.0, seed=1, **sizes), PARAMS, tmp_path, "")
+    names = {parameter: name for name, parameter in run.model.named_parameters()}
+    groups = run.optimizer.param_groups
+    free = {names[parameter] for group in groups if group["weight_decay"] == 0 for parameter in group["params"]}
+    norms = {name for name in names.values() if re.search(r"norm|\bln_", name, re.IGNORECASE)}
+    assert free == norms | {name for name in names.values() if name.endswith("bias")}
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.1}
+    assert sum(len(group["params"]) for group in groups) == len(names)
 
 
 @pytest.mark.e2e
@@ -303,6 +401,6 @@ def test_the_tutorials_bert_is_a_config_away_and_trains_a_step(tmp_path: Path) -
     assert (config.vocab_size, config.pad_token_id, config.model_type) == (10_000, 0, "bert")
     before = model.bert.encoder.layer[11].output.dense.weight.detach().clone()
     run = training._Run(model, replace(PARAMS, max_steps=1), tmp_path, "")  # whose checkpoint would be more than a gigabyte
-    total, count, _ = run.update(1, [batch(0, rows=1)], language_loss)
-    assert total / count == pytest.approx(math.log(10_000), abs=1.0)
+    run.update(1, [batch(0, rows=1)], language_loss, str)
+    assert run.total / run.count == pytest.approx(math.log(10_000), abs=1.0)
     assert not torch.equal(model.bert.encoder.layer[11].output.dense.weight, before)
