@@ -73,11 +73,11 @@ def _reaches(project: Project, stage: Module, applications: list[str]) -> dict[s
     reach = Reach(project, *starts)
     if Target(APPLICATIONS, "load") not in reach.symbols:
         return {"": reach}
-    if _takes_variant(stage):
-        return {name: Reach(project, *starts, Target(f"{APPLICATIONS}.{name}")) for name in applications}
-    for name in applications:
-        reach.add_interface(f"{APPLICATIONS}.{name}")
-    return {"": reach}
+    loaded = {name: [name] for name in applications} if _takes_variant(stage) else {"": applications}
+    reaches = {variant: Reach(project, *starts) for variant in loaded}
+    for variant, reach in reaches.items():
+        reach.add_interfaces(f"{APPLICATIONS}.{name}" for name in loaded[variant])
+    return reaches
 
 
 def explain(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,7 @@ value is reached whole, and a module that is imported adds what its import does.
 
 import ast
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tasks.syntax import BODY, Module, Symbol, Target, digest, parse
@@ -24,6 +24,7 @@ class Project:
         self.folders = folders
         self.parsed: dict[str, Module | None] = {}
         self.mentioned: dict[Target, list[tuple[str, Target]]] = {}
+        self.asking: dict[Target, list[tuple[str, ast.Call | None]]] = {}
         self.digests: dict[Target, str] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -87,6 +88,20 @@ class Project:
                 if first in imports:
                     yield ".".join([first, *rest]), self.follow(imports[first], tuple(rest))
 
+    def asked(self, target: Target) -> list[tuple[str, ast.Call | None]]:
+        """The names that a symbol asks any object for, and the call where that is called at once."""
+        if target not in self.asking:
+            nodes = [node for statement in self.symbol(target).statements for node in ast.walk(statement)]
+            calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
+            self.asking[target] = [(node.attr, calls.get(id(node))) for node in nodes if isinstance(node, ast.Attribute)]
+        return self.asking[target]
+
+    def accepts(self, target: Target, call: ast.Call) -> bool:
+        """Whether a call could be one of `target`: `text.encode("utf-8")` is not one of a function of four."""
+        found = self.resolve(target)
+        definition = self.symbol(found).statements[-1] if found and found.symbol else None
+        return not isinstance(definition, ast.FunctionDef) or _fits(call, definition.args)
+
     def digest(self, target: Target) -> str:
         """The hash of a symbol: its syntax, and what the names in it mean."""
         if target not in self.digests:
@@ -126,17 +141,18 @@ class Reach:
         if {("globals",), ("vars",)} & symbol.chains:
             self._add_whole(found.module)
 
-    def add_interface(self, name: str) -> None:
-        """Of a module that is only loaded by name, the symbols that reachable code asks any object for."""
-        self._load(name)
-        symbols = self.project[name].symbols
-        asked = [node for target in self.symbols for statement in self.project.symbol(target).statements for node in ast.walk(statement)]
-        calls = {id(node.func): node for node in asked if isinstance(node, ast.Call)}
-        for node in asked:
-            if isinstance(node, ast.Attribute) and node.attr in symbols:
-                definition, call = symbols[node.attr].statements[-1], calls.get(id(node))
-                if call is None or not isinstance(definition, ast.FunctionDef) or _fits(call, definition.args):
-                    self.add(Target(name, node.attr))
+    def add_interfaces(self, names: Iterable[str]) -> None:
+        """Of modules that are only loaded by name, the symbols that reachable code asks any object for."""
+        modules = [self.project[name] for name in names]
+        for module in modules:
+            self._load(module.name)
+        done: set[Target] = set()
+        while fresh := self.symbols - done:
+            done |= fresh
+            for name, call in (asked for target in fresh for asked in self.project.asked(target)):
+                for target in (Target(module.name, name) for module in modules if name in module.symbols or name in module.imports):
+                    if call is None or self.project.accepts(target, call):
+                        self.add(target)
 
     def hashes(self) -> dict[str, str]:
         """By dotted name, the hash of each symbol; a module's own name stands for what importing it does."""
@@ -181,7 +197,7 @@ class Reach:
 
 
 def _fits(call: ast.Call, parameters: ast.arguments) -> bool:
-    """Whether a call could be one of a function with these parameters: `text.encode("utf-8")` is not one of four."""
+    """Whether a call could be one of a function with these parameters."""
     if any(isinstance(argument, ast.Starred) for argument in call.args) or any(word.arg is None for word in call.keywords):
         return True
     named = {word.arg for word in call.keywords}

@@ -50,7 +50,7 @@ FILES = {
             dropout: float
 
         def run(base, out, params, variant):
-            return training.train(applications.load(variant), params)
+            return training.train(applications.load(variant).encode(base, None, 8, []), params)
     ''',
     "tasks/report.py": '"""No stage: it has no run()."""',
     "model/__init__.py": "",
@@ -108,6 +108,9 @@ FILES = {
 
         def focal(model):
             return 1.0
+
+        def score(told):
+            return 0
     """,
     "model/applications/__init__.py": """
         from importlib import import_module
@@ -119,6 +122,8 @@ FILES = {
             return import_module(f"{__name__}.{name}")
     """,
     "model/applications/qa.py": """
+        from ..losses import score
+
         def split_key(row):
             return row["context"]
 
@@ -237,7 +242,18 @@ def test_another_application_leaves_this_one_alone(project: Path) -> None:
 
 def test_a_stage_over_all_applications_reaches_what_it_asks_them_for(project: Path) -> None:
     changed = changes(project, ("model/applications/qa.py", 'row["context"]', 'row["question"]'))
-    assert sorted(changed) == ["finetune.qa.json", "prepare.json"]
+    assert sorted(changed) == ["prepare.json"]
+
+
+def test_what_a_stage_never_asks_an_application_for_leaves_it_alone(project: Path) -> None:
+    edits = [("model/applications/qa.py", 'row["context"]', 'row["question"]'), ("model/losses.py", "return 0\n", "return 1\n")]
+    assert sorted(changes(project, *edits)) == ["prepare.json"]
+
+
+def test_what_an_application_is_asked_for_may_ask_it_for_more_and_may_be_imported(project: Path) -> None:
+    edit(project, "model/applications/qa.py", "return focal(rows)", "return tokenizer.score(rows)")
+    changed = changes(project, ("model/losses.py", "return 0\n", "return 1\n"))
+    assert changed == {"finetune.qa.json": ["model.losses.score changed"]}
 
 
 def test_a_new_application_adds_its_fingerprints(project: Path) -> None:
