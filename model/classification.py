@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from .features import Feature
-    from .params import Decoding
+    from .params import Decoding, Fitting
 
 Row = Mapping[str, Any]
 
@@ -96,21 +96,17 @@ def metrics(total: np.ndarray) -> dict[str, float]:
     return {"accuracy": float(hits.sum() / max(confusion.sum(), 1)), "macro_f1": float(scores.mean()) if present.any() else 0.0}
 
 
-def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
-    """The commonest label, and logistic regression on TF-IDF weights of one to three characters, which needs no words to be split."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
+def baselines(train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
+    """The commonest label, and where there are several, logistic regressions on TF-IDF weights of characters and on mean word vectors."""
+    from . import regression
 
     counts = Counter(row["label"] for row in train)
     majority = min(counts, key=lambda label: (-counts[label], label))
-    predictions = {"majority": [{"label": majority} for _ in rows]}
+    told = {"majority": [majority for _ in rows]}
     if len(counts) > 1:
-        weights = TfidfVectorizer(analyzer="char", ngram_range=(1, 3), min_df=2, max_features=50_000, sublinear_tf=True)
-        regression = make_pipeline(weights, LogisticRegression(C=3, max_iter=200))
-        regression.fit([row["text"] for row in train], [row["label"] for row in train])
-        predictions["TF-IDF + logistic regression"] = [{"label": str(label)} for label in regression.predict([row["text"] for row in rows])]
-    return predictions
+        texts, labels = [row["text"] for row in train], [row["label"] for row in train]
+        told |= regression.predictions(texts, labels, [row["text"] for row in rows], params)
+    return {name: [{"label": label} for label in labels] for name, labels in told.items()}
 
 
 def _sequences(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase", context: int) -> list[list[int]]:

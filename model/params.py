@@ -44,6 +44,27 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What the simple methods need that are fitted: regressions on TF-IDF weights, and on mean vectors of words."""
+
+    __pydantic_config__ = STRICT
+
+    max_train_examples: Positive  # by the hash of the example
+    max_ngram: Positive  # characters, of TF-IDF
+    max_features: Positive  # of TF-IDF
+    inverse_penalty: Annotated[float, Gt(0)]  # of the logistic regressions: C in scikit-learn
+    max_iterations: Positive  # of the logistic regressions
+    vectors: Literal["word2vec", "fasttext"]  # of words; FastText's are of their parts too
+    vector_size: Positive
+    window: Positive  # words on either side that a vector is to foretell
+    min_count: Positive  # of a word, to have a vector
+    buckets: Positive  # that FastText's parts of words share
+    epochs: Positive  # of the vectors' training
+    seed: Annotated[int, Ge(0)]
+    num_threads: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How a generative model picks its next token."""
 

@@ -55,18 +55,36 @@ def encoded_again(
     """The documents of `blocks`, which `old` encoded, in the tokens of `new`."""
     from model.packing import pack
 
-    def documents() -> Iterator[list[int]]:
+    def encoded() -> Iterator[list[int]]:
         texts = _texts(blocks, old)
         for start in range(0, len(texts), DOCUMENTS_AT_ONCE):
             group = texts[start : start + DOCUMENTS_AT_ONCE]
             for ids in new(group, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]:
                 yield [first, *ids, last]
 
-    tokens, indices = (np.array(column, dtype=np.int64) for column in zip(*pack(documents(), blocks.context), strict=True))
+    tokens, indices = (np.array(column, dtype=np.int64) for column in zip(*pack(encoded(), blocks.context), strict=True))
     return Blocks(np.where(indices < 0, pad, tokens), indices)
 
 
-def _texts(blocks: Blocks, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+def documents(blocks: Blocks) -> list[np.ndarray]:
+    """The documents of blocks as the tokenizer stage wrote them, whole again: token ids (tokens,), `<|end|>` first and last."""
     stream = blocks.tokens[blocks.documents >= 0]
-    opened = np.flatnonzero(stream == END)[::2]
-    return [str(tokenizer.decode(document[1:-1])) for document in np.split(stream, opened[1:])]
+    return np.split(stream, np.flatnonzero(stream == END)[2::2])
+
+
+def of_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> list[np.ndarray]:
+    """The documents of blocks, which `ours` encoded, in the tokens of a base and between its ends: token ids (tokens,)."""
+    from model.features import Special
+
+    special = Special.of(tokenizer)
+    first, last = (special.end, special.end) if decoder else (special.first, special.separator)
+    if tokenizer.get_vocab() == ours.get_vocab():
+        content = [document[1:-1] for document in documents(blocks)]
+    else:
+        texts = _texts(blocks, ours)
+        content = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"] if texts else []
+    return [np.concatenate([[first], ids, [last]]).astype(np.int64) for ids in content]
+
+
+def _texts(blocks: Blocks, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    return [str(tokenizer.decode(document[1:-1])) for document in documents(blocks)]

@@ -1,4 +1,4 @@
-"""A fine-tuned checkpoint and a test split in; its metrics with intervals beside its baselines, every prediction, and a plot out."""
+"""A fine-tuned checkpoint, a test split and the baselines' predictions in; metrics with intervals, every comparison, and a plot out."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt
 from model import applications
 from model.applications import Application, Row
 from model.params import STRICT, Decoding, Positive
-from tasks import examples
+from tasks import baseline, examples
 from tasks.session import Session
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Params(Decoding):
 
     max_examples: Positive  # of the test split, by the hash of the example
     batch_size: Positive
-    resamples: Annotated[int, Ge(100)]  # of the bootstrap
+    resamples: Annotated[int, Ge(100)]  # of the bootstrap, and of the permutation test
     confidence: Annotated[float, Gt(0.5), Lt(1)]
     num_threads: Positive
 
@@ -46,20 +46,18 @@ class Score:
     samples: "dict[str, np.ndarray]"
 
 
-def run(checkpoint: Path, splits: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
-    """Evaluate `checkpoint` on `splits/test.parquet`; write `evaluation.json`, `predictions.parquet` and `plot.png` to `out`."""
-    from threadpoolctl import threadpool_limits
+def run(checkpoint: Path, splits: Path, baselines: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
+    """Evaluate `checkpoint` on `splits/test.parquet` beside the predictions in the file `baselines`.
 
+    Write `evaluation.json`, `predictions.parquet` and `plot.png` to `out`.
+    """
     from tasks.plots import draw
 
     application = applications.load(variant)
     rows = examples.by_hash(examples.read(splits / "test.parquet", application.SCHEMA), params.max_examples)
     predictions = predict(checkpoint, rows, params, session)
-    with threadpool_limits(params.num_threads):
-        guesses = application.baselines(examples.read(splits / "train.parquet", application.SCHEMA), rows)
-    model = score(application, rows, predictions, params)
-    baselines = {name: score(application, rows, guess, params) for name, guess in guesses.items()}
-    facts = report(application, variant, rows, model, baselines, params) | provenance(splits)
+    model, *others = scores(application, rows, [predictions, *(guesses := baseline.read(baselines, rows)).values()], params)
+    facts = report(application, variant, rows, model, dict(zip(guesses, others, strict=True)), params) | provenance(splits)
     row_scores = [application.metrics(row)[application.METRIC] for row in model.statistics]
 
     shutil.rmtree(out, ignore_errors=True)
@@ -87,13 +85,17 @@ def predict(checkpoint: Path, rows: Sequence[Row], params: Params, session: Sess
     return predictions
 
 
-def score(application: Application, rows: Sequence[Row], predictions: Predictions, params: Params) -> Score:
-    """Metrics of predictions, with bootstrap intervals; every call draws the same rows, so that two scores can be compared in pairs."""
+def scores(application: Application, rows: Sequence[Row], systems: Sequence[Predictions], params: Params) -> list[Score]:
+    """Metrics of each system's predictions, with bootstrap intervals; resamples and the columns of statistics are alike for all."""
     from model.bootstrap import intervals, resampled
 
-    statistics = application.statistics(rows, predictions)
-    samples = resampled(statistics, application.metrics, params.resamples, params.seed)
-    return Score(statistics, intervals(statistics, application.metrics, samples, params.confidence), samples)
+    told = [prediction for predictions in systems for prediction in predictions]
+    statistics = application.statistics([*rows] * len(systems), told).reshape(len(systems), len(rows), -1)
+    samples = [resampled(one, application.metrics, params.resamples, params.seed) for one in statistics]
+    return [
+        Score(one, intervals(one, application.metrics, sample, params.confidence), sample)
+        for one, sample in zip(statistics, samples, strict=True)
+    ]
 
 
 def provenance(splits: Path) -> dict[str, Any]:
@@ -107,14 +109,16 @@ def report(
     application: Application, variant: str, rows: Sequence[Row], model: Score, baselines: Mapping[str, Score], params: Params
 ) -> dict[str, Any]:
     """How the model did beside its baselines; it beats one if the difference is positive and its p value below 1 - confidence."""
-    from model.bootstrap import p_value
+    from model.bootstrap import difference, p_value
 
     metric = application.METRIC
     comparisons = {}
-    for name, baseline in baselines.items():
-        p = p_value(model.samples[metric], baseline.samples[metric])
-        difference = model.metrics[metric].value - baseline.metrics[metric].value
-        comparisons[name] = {"difference": difference, "p_value": p, "beats": difference > 0 and p < 1 - params.confidence}
+    for name, other in baselines.items():
+        value = model.metrics[metric].value - other.metrics[metric].value
+        low, high = difference(model.samples[metric], other.samples[metric], params.confidence)
+        p = p_value(model.statistics, other.statistics, lambda total: application.metrics(total)[metric], params.resamples, params.seed)
+        beats = value > 0 and p < 1 - params.confidence
+        comparisons[name] = {"difference": value, "low": low, "high": high, "p_value": p, "beats": beats}
     strongest = max(baselines, key=lambda name: baselines[name].metrics[metric].value)
     lines = "".join(examples.canonical(row) + "\n" for row in rows)
     return {

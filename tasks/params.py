@@ -45,7 +45,7 @@ def section(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for shared in SHARED.get(stage, ()):
         numbers |= sections.get(shared, {})  # a commit of before has fewer sections
-    return numbers | select(sections, stage if stage == "evaluate" else name)
+    return numbers | select(sections, stage if stage in ("evaluate", "assess") else name)
 
 
 def build(kind: type[P], section: Any, name: str) -> P:

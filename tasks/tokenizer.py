@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -60,7 +60,10 @@ class Document:
 
 
 def run(corpus: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
-    """Read `corpus/{train,validation}.parquet`; write the tokenizer, `{train,validation}.parquet` and `corpus.json` under `out`."""
+    """Read `corpus/{train,validation}.parquet`; write the tokenizer, `{train,validation}.parquet` and `corpus.json` under `out`.
+
+    `held_out.parquet` lists the documents of the validation blocks, in their order.
+    """
     os.environ["RAYON_NUM_THREADS"] = str(params.num_threads)  # tokenizers asks for it when it first starts threads
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -71,7 +74,10 @@ def run(corpus: Path, out: Path, *, params: Params, session: Session) -> dict[st
     facts = {}
     for done, (split, limit) in enumerate({"train": params.max_train_tokens, "validation": params.max_validation_tokens}.items(), 1):
         encoded = {source: encode(tokenizer, documents) for source, documents in _read(corpus / f"{split}.parquet").items()}
-        chosen = spread(encoded, lambda document: len(document.tokens), limit)
+        chosen: Iterable[Document] = spread(encoded, lambda document: len(document.tokens), limit)
+        if split == "validation":
+            chosen = list(chosen)
+            _write_listing(chosen, out / "held_out.parquet")
         facts[split] = write_blocks(chosen, out / f"{split}.parquet", params.context, tokenizer.get_vocab_size())
         session.progress(done, 2)
     text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True)
@@ -170,6 +176,12 @@ def write_blocks(documents: Iterable[Document], file: Path, context: int, vocab_
                 pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
             )
     return counts | {"languages": languages}
+
+
+def _write_listing(documents: Sequence[Document], file: Path) -> None:
+    kinds = {"source": pa.string(), "lang": pa.string(), "bytes": pa.int64()}
+    rows = [{"source": document.source, "lang": document.lang, "bytes": document.num_bytes} for document in documents]
+    pq.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), file, compression="zstd")
 
 
 def _read(file: Path) -> dict[str, Iterator[Document]]:

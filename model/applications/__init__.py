@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ..params import Decoding
+    from ..params import Decoding, Fitting
 
 Row = Mapping[str, Any]  # one example: the columns of SCHEMA
 
@@ -67,7 +67,7 @@ class Application(Protocol):
     def metrics(self, total: "np.ndarray") -> dict[str, float]:
         """The metrics of summed statistics, shape (k,)."""
 
-    def baselines(self, train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+    def baselines(self, train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
         """Predictions of the simple methods a model has to beat, by name."""
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from ..features import Feature
-    from ..params import Decoding
+    from ..params import Decoding, Fitting
 
 SCHEMA = pa.schema(
     [
@@ -122,7 +122,7 @@ def metrics(total: np.ndarray) -> dict[str, float]:
     return {"exact_match": float(total[1] / max(total[0], 1)), "f1": float(total[2] / max(total[0], 1))}
 
 
-def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def baselines(train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
     """The sentence of the passage that shares most words with the question, the first of them."""
     return {"best-overlap sentence": [{"answer": _nearest(row)} for row in rows]}
 

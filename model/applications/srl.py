@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from ..features import Feature
-    from ..params import Decoding
+    from ..params import Decoding, Fitting
 
 SCHEMA = pa.schema([("tokens", pa.list_(pa.string())), ("predicate", pa.int32()), ("tags", pa.list_(pa.string()))])
 INPUTS = ("tokens", "predicate")  # predicate: its place in tokens, from 0
@@ -163,7 +163,7 @@ def metrics(total: np.ndarray) -> dict[str, float]:
     }
 
 
-def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def baselines(train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
     """All before the predicate as its subject, all after it but the last mark as its object: the roles commonest on either side."""
     sides: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     for row in train:

@@ -13,7 +13,7 @@ from . import Row
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ..params import Decoding
+    from ..params import Decoding, Fitting
 
 SCHEMA = pa.schema([("document", pa.string()), ("summary", pa.string())])
 INPUTS = ("document",)
@@ -72,7 +72,7 @@ def metrics(total: np.ndarray) -> dict[str, float]:
     return {kind: float(value / max(total[0], 1)) for kind, value in zip(KINDS, total[1:], strict=True)}
 
 
-def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def baselines(train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
     """The document's first sentence."""
     return {"lead sentence": [{"summary": next(iter(sentences(row["document"])), "")} for row in rows]}
 

@@ -13,7 +13,7 @@ from . import Row
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from ..params import Decoding
+    from ..params import Decoding, Fitting
 
 SCHEMA = pa.schema([("source", pa.string()), ("target", pa.string()), ("source_lang", pa.string()), ("target_lang", pa.string())])
 INPUTS = ("source", "source_lang", "target_lang")
@@ -84,7 +84,7 @@ def metrics(total: np.ndarray) -> dict[str, float]:
     return {"bleu": float(bleu.score), "chrf": float(CHRF()._compute_score_from_stats(counts[10:]).score)}
 
 
-def baselines(train: Sequence[Row], rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:
+def baselines(train: Sequence[Row], rows: Sequence[Row], params: "Fitting") -> dict[str, list[dict[str, Any]]]:
     """The source, untranslated."""
     return {"copy the source": [{"translation": row["source"]} for row in rows]}
 

@@ -39,7 +39,7 @@ SHIPPED = [
 ]
 APPLICATIONS = ["qa", "sentiment", "srl", "summarization", "translation"]
 STAGES = [
-    *("code", "prepare", "tokenizer", "pretrain@encoder", "pretrain@decoder"),
+    *("code", "prepare", "tokenizer", "pretrain@encoder", "pretrain@decoder", "ngram", "assess@encoder", "assess@decoder", "baseline"),
     *(f"{stage}@{name}" for stage in ("finetune", "evaluate") for name in APPLICATIONS),
 ]
 TINY = {
@@ -48,6 +48,9 @@ TINY = {
     "tokenizer.vocab_size": 320,
     "tokenizer.context": 64,
     "tokenizer.max_train_tokens": 20000,
+    "baseline.vector_size": 4,
+    "baseline.epochs": 1,
+    "assess.resamples": 100,
     "evaluate.max_examples": 8,
     "evaluate.max_new_tokens": 8,
     "evaluate.resamples": 100,

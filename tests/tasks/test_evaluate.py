@@ -11,7 +11,8 @@ import torch
 from transformers import AutoTokenizer
 
 from model import applications
-from tasks import evaluate, examples
+from model.params import Fitting
+from tasks import baseline, evaluate, examples
 from tasks.session import Session
 
 PARAMS = evaluate.Params(
@@ -27,6 +28,21 @@ PARAMS = evaluate.Params(
     batch_size=3,
     resamples=100,
     confidence=0.95,
+    num_threads=1,
+)
+FITTING = Fitting(
+    max_train_examples=100,
+    max_ngram=2,
+    max_features=100,
+    inverse_penalty=1.0,
+    max_iterations=50,
+    vectors="word2vec",
+    vector_size=4,
+    window=2,
+    min_count=2,
+    buckets=100,
+    epochs=1,
+    seed=1,
     num_threads=1,
 )
 PASSAGE = "The bridge was opened in 1932. It carries two railway tracks."
@@ -62,13 +78,14 @@ def prepare(application: str, bases: Path, tmp_path: Path) -> tuple[Path, Path]:
     facts = {"application": application, "context": 64, "labels": module.labels(rows)}
     (checkpoint / "application.json").write_text(json.dumps(facts), encoding="utf-8")
     splits.mkdir()
-    for split in ("train", "test"):
-        pq.write_table(pa.Table.from_pylist(rows, schema=module.SCHEMA), splits / f"{split}.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=module.SCHEMA), splits / "test.parquet")
+    baseline.write(splits / "baseline.parquet", rows, module.baselines(rows, rows, FITTING))
     return checkpoint, splits
 
 
 def run(application: str, checkpoint: Path, splits: Path, out: Path, params: evaluate.Params = PARAMS) -> tuple[dict, dict]:
-    numbers = evaluate.run(checkpoint, splits, out, params=params, session=silent(out), variant=application)
+    told = splits / "baseline.parquet"
+    numbers = evaluate.run(checkpoint, splits, told, out, params=params, session=silent(out), variant=application)
     return numbers, json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
 
 
@@ -108,14 +125,17 @@ def test_a_model_that_is_better_than_its_baseline_is_said_to_be(bases: Path, tmp
     splits = prepare("sentiment", bases, tmp_path)[1]
     rows, module = ROWS["sentiment"], applications.load("sentiment")
     right, wrong = rows, [{"label": "positive"}] * len(rows)
-    model, baseline = (evaluate.score(module, rows, guess, PARAMS) for guess in (right, wrong))
-    report = evaluate.report(module, "sentiment", rows, model, {"always": baseline}, PARAMS)
+    model, always = evaluate.scores(module, rows, [right, wrong], PARAMS)
+    report = evaluate.report(module, "sentiment", rows, model, {"always": always}, PARAMS)
     assert report["beats_baseline"] is True
     assert report["p_value"] <= 0.02
-    assert report["comparison"]["always"]["difference"] == pytest.approx(7 / 20)
-    same = evaluate.report(module, "sentiment", rows, baseline, {"always": baseline}, PARAMS)
+    told = report["comparison"]["always"]
+    assert told["difference"] == pytest.approx(7 / 20)
+    assert told["low"] < told["difference"] < told["high"]
+    same = evaluate.report(module, "sentiment", rows, always, {"always": always}, PARAMS)
     assert same["beats_baseline"] is False
     assert same["p_value"] == 1.0
+    assert (same["comparison"]["always"]["low"], same["comparison"]["always"]["high"]) == (0.0, 0.0)
     assert evaluate.provenance(splits) == {"synthetic": False, "sources": []}
 
 

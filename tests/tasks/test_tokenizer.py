@@ -51,6 +51,10 @@ def test_the_blocks_hold_the_corpus_token_for_token(tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "out/corpus.json").read_text(encoding="utf-8"))
     assert facts["validation"]["bytes"] == sum(len(text.encode()) for text in ENGLISH[:4] + CHINESE[-4:])
     assert facts["validation"]["documents"] == 8
+    listed = pq.read_table(tmp_path / "out/held_out.parquet").to_pylist()
+    texts = [loaded.decode(document[1:-1]) for document in documents(tmp_path / "out/validation.parquet")]
+    assert [row["bytes"] for row in listed] == [len(text.encode()) for text in texts]
+    assert [row["lang"] for row in listed] == ["en" if text.startswith("The") else "zh" for text in texts]
     assert metrics["bytes_per_token_zh"] == pytest.approx(
         facts["train"]["languages"]["zh"]["bytes"] / facts["train"]["languages"]["zh"]["tokens"]
     )
@@ -73,7 +77,14 @@ def test_the_same_corpus_gives_the_same_bytes_in_whatever_order(tmp_path: Path) 
     tokenizer.run(tmp_path / "one", tmp_path / "one-out", params=PARAMS, session=SESSION)
     first, second = ({file.name: file.read_bytes() for file in (tmp_path / f"{name}-out").iterdir()} for name in ("one", "two"))
     assert first == second
-    assert set(first) == {"tokenizer.json", "tokenizer_config.json", "train.parquet", "validation.parquet", "corpus.json"}
+    assert set(first) == {
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "train.parquet",
+        "validation.parquet",
+        "held_out.parquet",
+        "corpus.json",
+    }
 
 
 def test_special_tokens_have_the_agreed_ids_and_none_is_added_or_read_out_of_a_text(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_an_application_more_costs_one_file_and_one_line(project: Path, bases: P
         pq.write_table(pa.Table.from_pylist(rows), splits / f"{split}.parquet")
 
     run(project, "finetune.language", str(bases / "bert"), "build/prepare/language", "build/finetune/language")
-    run(project, "evaluate.language", "build/finetune/language", "build/prepare/language", "build/evaluate/language")
+    run(project, "baseline", "build/prepare", "build/baseline")
+    told = "build/baseline/language.parquet"
+    run(project, "evaluate.language", "build/finetune/language", "build/prepare/language", told, "build/evaluate/language")
     judged = YAML(typ="safe").load((project / "build/evaluate/language/evaluation.json").read_text(encoding="utf-8"))
     assert judged["metrics"]["macro_f1"]["value"] > judged["baseline"]["majority"]["macro_f1"]["value"]
     assert (project / "build/evaluate/language/plot.png").exists()

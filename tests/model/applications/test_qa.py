@@ -110,7 +110,7 @@ def test_exact_match_and_f1_are_those_of_squad(told: str, answers: list[str], ex
 
 
 def test_the_baseline_is_the_sentence_nearest_to_the_question() -> None:
-    guesses = qa.baselines([], ROWS)["best-overlap sentence"]
+    guesses = qa.baselines([], ROWS, None)["best-overlap sentence"]
     assert guesses[0] == {"answer": "The bridge was opened in 1932."}
     assert guesses[2] == {"answer": "大桥于一九三二年通车。"}
 

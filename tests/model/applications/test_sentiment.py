@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,9 +7,25 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoModelForSequenceClassification
 
 from model.applications import sentiment
+from model.params import Fitting
 from model.vocabulary import CLS, SEP
 
 LABELS = ["negative", "neutral", "positive"]
+FITTING = Fitting(
+    max_train_examples=100,
+    max_ngram=3,
+    max_features=1000,
+    inverse_penalty=3.0,
+    max_iterations=100,
+    vectors="word2vec",
+    vector_size=8,
+    window=2,
+    min_count=2,
+    buckets=100,
+    epochs=2,
+    seed=1,
+    num_threads=1,
+)
 ROWS = [
     {"text": "I loved it.", "label": "positive"},
     {"text": "质量太差了", "label": "negative"},
@@ -51,12 +68,18 @@ def test_the_metrics_are_those_of_scikit_learn() -> None:
     assert sentiment.metrics(alike)["macro_f1"] == pytest.approx(f1_score(true, ["positive"] * 200, average="macro"))
 
 
-def test_the_baselines_are_the_majority_and_a_regression() -> None:
+def test_the_baselines_are_the_majority_and_regressions() -> None:
     train = [{"text": text, "label": label} for text, label in (("good film", "positive"), ("bad film", "negative")) for _ in range(3)]
-    guesses = sentiment.baselines([*train, {"text": "nice", "label": "positive"}], [{"text": "so bad"}, {"text": "so good"}])
+    rows = [{"text": "so bad"}, {"text": "so good"}]
+    more = [*train, {"text": "nice", "label": "positive"}]
+    guesses = sentiment.baselines(more, rows, FITTING) | sentiment.baselines(more, rows, replace(FITTING, vectors="fasttext"))
+    names = ("majority", *(f"{features} + logistic regression" for features in ("TF-IDF", "Word2Vec", "FastText")))
+    assert tuple(guesses) == names
     assert [guess["label"] for guess in guesses["majority"]] == ["positive", "positive"]
-    assert [guess["label"] for guess in guesses["TF-IDF + logistic regression"]] == ["negative", "positive"]
-    assert list(sentiment.baselines(train[:3], train)) == ["majority"]
+    for name in names[1:]:
+        assert [guess["label"] for guess in guesses[name]] == ["negative", "positive"]
+    assert list(sentiment.baselines(train[:3], train, FITTING)) == ["majority"]
+    assert list(sentiment.baselines(train, rows, replace(FITTING, min_count=7))) == list(names[:2])
 
 
 def test_an_empty_text_or_label_is_refused() -> None:

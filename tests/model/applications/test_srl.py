@@ -86,7 +86,7 @@ def test_spans_are_read_from_tags() -> None:
 
 def test_the_baseline_takes_what_stands_before_and_after() -> None:
     guesses = srl.baselines(
-        [ROW, {**ROW, "tags": ["B-ARG0", "I-ARG0", "B-V", *["B-ARG1"] * 4, "O"]}], [ROW, CHINESE, {**ROW, "predicate": 0}]
+        [ROW, {**ROW, "tags": ["B-ARG0", "I-ARG0", "B-V", *["B-ARG1"] * 4, "O"]}], [ROW, CHINESE, {**ROW, "predicate": 0}], None
     )
     tags = [guess["tags"] for guess in guesses["subject and object by position"]]
     assert tags[0] == ["B-ARG0", "I-ARG0", "O", "B-ARG1", "I-ARG1", "I-ARG1", "I-ARG1", "O"]

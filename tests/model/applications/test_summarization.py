@@ -52,7 +52,7 @@ def test_saying_nothing_scores_nothing() -> None:
 
 
 def test_the_baseline_is_the_first_sentence() -> None:
-    guesses = summarization.baselines([], [*ROWS, {"document": "..."}])["lead sentence"]
+    guesses = summarization.baselines([], [*ROWS, {"document": "..."}], None)["lead sentence"]
     assert [guess["summary"] for guess in guesses] == ["The council closed the bridge.", "大桥于一九三二年通车。", "..."]
 
 

@@ -72,7 +72,7 @@ def test_saying_nothing_scores_nothing_and_resamples() -> None:
 
 
 def test_the_baseline_copies_the_source() -> None:
-    assert translation.baselines([], ROWS) == {"copy the source": [{"translation": source} for source, _ in PAIRS]}
+    assert translation.baselines([], ROWS, None) == {"copy the source": [{"translation": source} for source, _ in PAIRS]}
 
 
 def test_an_empty_side_is_refused() -> None:
