@@ -1,0 +1,91 @@
+"""`stemma yardsticks`: every comparison of what lies in build/ with simple methods, those that fail with the reason."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.plan import recorded_seconds
+from model.errors import UserError
+
+LOWER_IS_BETTER = ("bits_per_byte", "masked_cross_entropy")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model or base beside one yardstick, on the same examples or documents."""
+
+    name: str
+    on: str  # "all", or a language or source
+    count: int  # examples or documents
+    metric: str
+    value: float
+    yardstick: str
+    other: float
+    difference: float  # of the value from the other
+    low: float
+    high: float
+    p_value: float
+    beats: bool
+    reason: str  # why it does not; empty where it does
+    synthetic: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def comparisons(root: Path) -> list[Comparison]:
+    """All comparisons that the stages evaluate and assess made the last time they ran.
+
+    Raises:
+        UserError: neither has run.
+    """
+    found = [*_of_bases(root), *_of_applications(root)]
+    if not found:
+        raise UserError("build: nothing is evaluated yet; `stemma run` does that")
+    return found
+
+
+def _of_bases(root: Path) -> Iterator[Comparison]:
+    for file in sorted(root.glob("build/assess/*/assessment.json")):
+        judged = _read(file)
+        name, metric = judged["base"], judged["metric"]
+        parts = {"all": judged["all"]} | judged["by_lang"] | judged["by_source"]
+        for on, part in parts.items():
+            for yardstick, other in part["yardsticks"].items():
+                count, told = part["num_documents"], other["comparison"]
+                reason = _reason(metric, told, f"{count} documents", _trained(root, f"pretrain@{name}"))
+                yield Comparison(name, on, count, metric, part["value"], yardstick, other["value"], **told, reason=reason, synthetic=False)
+
+
+def _of_applications(root: Path) -> Iterator[Comparison]:
+    for file in sorted(root.glob("build/evaluate/*/evaluation.json")):
+        judged = _read(file)
+        name, metric, count = judged["application"], judged["metric"], judged["num_examples"]
+        for yardstick, told in judged["comparison"].items():
+            value, other = judged["metrics"][metric]["value"], judged["baseline"][yardstick][metric]["value"]
+            reason = _reason(metric, told, f"{count} examples", _trained(root, f"finetune@{name}"))
+            yield Comparison(name, "all", count, metric, value, yardstick, other, **told, reason=reason, synthetic=judged["synthetic"])
+
+
+def _reason(metric: str, told: Mapping[str, Any], sample: str, trained: str) -> str:
+    if told["beats"]:
+        return ""
+    better = told["difference"] < 0 if metric in LOWER_IS_BETTER else told["difference"] > 0
+    return f"better, but on {sample} that may be chance; {trained}" if better else f"not better after {trained}"
+
+
+def _trained(root: Path, stage: str) -> str:
+    """How much a model was trained, in numbers that say why it is no better than it is."""
+    numbers, seconds = _read(root / f"build/metrics/{stage}.json"), recorded_seconds(root).get(stage)
+    told = f"{numbers['num_steps']:,.0f} steps"
+    if seconds is not None:
+        told += f" in {seconds:,.0f} s"
+    if "num_tokens" in numbers:
+        told += f" on {numbers['num_tokens'] / 1e6:,.1f} M tokens"
+    return f"{told}, with {numbers['num_parameters'] / 1e6:,.1f} M parameters"
+
+
+def _read(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
