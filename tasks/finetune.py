@@ -15,12 +15,14 @@ from model.applications import Row
 from model.errors import UserError
 from model.params import STRICT, Positive, Training
 from tasks import examples
+from tasks.openings import openings
 from tasks.session import Session
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from model.features import Feature
+    from model.losses import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,16 +69,26 @@ def run(base: Path, splits: Path, out: Path, *, params: Params, session: Session
     validation = [
         padded([validation_features[at] for at in indices], pad) for indices in by_length(_lengths(validation_features), params.batch_size)
     ]
+
+    def batch(index: int) -> "Batch":
+        return padded([train_features[at] for at in order(index)], pad)
+
+    def sources(index: int) -> str:
+        made = batch(index)
+        documents = made["documents"] if "documents" in made else made["attention_mask"] - 1
+        return openings(tokenizer, made["input_ids"].numpy(), documents.numpy())
+
     loss = language_loss if model.can_generate() else head_loss
     history = train(
         model,
-        batch=lambda index: padded([train_features[at] for at in order(index)], pad),
+        batch=batch,
         validate=lambda model: {"validation_loss": mean_loss(model, validation, loss)},
         loss=partial(loss, label_smoothing=params.label_smoothing),
         params=params,
         checkpoints=session.checkpoints,
         log=session.log,
         progress=session.progress,
+        sources=sources,
     )
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)

@@ -19,6 +19,7 @@ from model.params import STRICT, Positive, Training
 from model.vocabulary import IGNORED
 from tasks import origin as origins
 from tasks.blocks import Blocks, encoded_again, read, with_ends
+from tasks.openings import openings
 from tasks.session import Session
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
     def batch(index: int) -> "Batch":
         return examples(train.rows(order(index)), index)
 
+    def sources(index: int) -> str:
+        rows = train.rows(order(index))
+        return openings(tokenizer, rows.tokens, rows.documents)
+
     def validation_batches() -> Iterator["Batch"]:
         for start in range(0, len(validation), params.batch_size):
             yield examples(validation.rows(slice(start, start + params.batch_size)), -1 - start)
@@ -82,7 +87,17 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
         return values | ({"validation_bits_per_byte": values["validation_loss"] / math.log(2) / bytes_per_label} if decoder else {})
 
     if params.max_steps:
-        history = training.train(model, batch, validate, losses.language_loss, params, session.checkpoints, session.log, session.progress)
+        history = training.train(
+            model,
+            batch,
+            validate,
+            loss=losses.language_loss,
+            params=params,
+            checkpoints=session.checkpoints,
+            log=session.log,
+            progress=session.progress,
+            sources=sources,
+        )
     else:
         history = [{"step": 0, **_as_it_is(model, validate)}]
     shutil.rmtree(out, ignore_errors=True)

@@ -100,6 +100,15 @@ def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
+@pytest.mark.parametrize(("application", "base"), [("sentiment", "bert"), ("translation", "llama")])
+def test_a_training_that_diverges_names_the_examples(application: str, base: str, bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", application, ROWS[application])
+    params = replace(PARAMS, learning_rate=1e30, gradient_clip=1e30, schedule="constant", warmup_share=0.0, batch_size=2)
+    text = "(warm|dull) film" if application == "sentiment" else "The bridge"
+    with pytest.raises(UserError, match=rf'^training: the loss is .* at step \d, on "[^"]*{text}.*"; lower learning_rate \(.*\)$'):
+        finetune.run(bases / base, splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=application)
+
+
 def test_it_learns(bases: Path, tmp_path: Path) -> None:
     params = replace(PARAMS, max_steps=60, evaluate_every=20, label_smoothing=0.0, dropout=0.0, learning_rate=1e-2)
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)

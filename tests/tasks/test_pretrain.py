@@ -182,6 +182,14 @@ def test_an_encoder_without_a_mask_probability_is_refused(tokens: Path, tmp_path
         )
 
 
+def test_a_training_that_diverges_names_the_documents_and_the_last_good_checkpoint(tokens: Path, tmp_path: Path) -> None:
+    params = replace(PARAMS, learning_rate=1e30, gradient_clip=1e30, batch_size=2)
+    quoted = r'"[^"]*(Bridge|stones)[^"]*\.\.\."'
+    expected = rf"^training: the loss is .* and the gradient's norm .* at step \d+, on {quoted}(, {quoted})*; lower learning_rate \(.*\)$"
+    with pytest.raises(UserError, match=expected):
+        pretrain.run(tokens, tmp_path, tmp_path / "out", params=params, session=session(tmp_path))
+
+
 @pytest.fixture(scope="module")
 def ours(tokens: Path):
     from transformers import AutoTokenizer
@@ -228,5 +236,4 @@ def test_outputs_of_an_earlier_run_do_not_stay(tokens: Path, tmp_path: Path) -> 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/old.txt").write_text("old", encoding="utf-8")
     pretrain.run(tokens, tmp_path, tmp_path / "out", params=PARAMS, session=session(tmp_path))
-    shutil.rmtree(tmp_path / "checkpoints")
     assert not (tmp_path / "out/old.txt").exists()
