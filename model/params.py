@@ -65,6 +65,16 @@ class Fitting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Span:
+    """How long a masked span is, in words."""
+
+    __pydantic_config__ = STRICT
+
+    stop: Annotated[float, Interval(gt=0, lt=1)]  # the chance that a word is the last
+    longest: Positive
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How a generative model picks its next token."""
 

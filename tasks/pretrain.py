@@ -1,7 +1,6 @@
 """Packed blocks of tokens in; a base as a Hugging Face checkpoint, and its history out.
 
-An encoder learns to fill masks that are drawn anew at each step (Devlin et al., 2019; Liu et al., 2019), a decoder to predict each token
-from those before it.
+An encoder learns to fill masks that are drawn anew at each step (`model/masking.py`), a decoder to predict each token from those before it.
 """
 
 import json
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Interval, Lt
 
+from model.architectures import ENCODERS
 from model.errors import UserError
-from model.params import STRICT, Positive, Training
-from model.vocabulary import IGNORED
+from model.params import STRICT, Positive, Span, Training
 from tasks import origin as origins
 from tasks.blocks import Blocks, encoded_again, read, with_ends
 from tasks.openings import openings
@@ -44,7 +43,9 @@ class Params(Training):
     num_heads: Positive
     intermediate_size: Positive
     dropout: Annotated[float, Interval(ge=0, lt=1)]
-    mask_probability: Annotated[float, Gt(0), Lt(1)] | None  # None for a decoder
+    masking: Literal["token", "whole_word", "span"] | None  # this and what follows: None for a decoder
+    mask_probability: Annotated[float, Gt(0), Lt(1)] | None
+    span: Span | None
 
 
 def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
@@ -120,8 +121,11 @@ def check(params: Params, checkpoints: Path) -> None:
     """Whether there is something to begin from, before anything is computed; imports nothing heavy.
 
     Raises:
-        UserError: `init_from` is no checkpoint for this base, or there is none and no step to make one.
+        UserError: `init_from` is no checkpoint for this base, or there is none and no step to make one; or an encoder lacks its masking.
     """
+    if params.architecture in ENCODERS and None in (params.masking, params.mask_probability, params.span):
+        needed = "masking, mask_probability and span"
+        raise UserError(f"params.yaml: pretrain: {needed}: {params.architecture} needs all of them; profiles/nano.yaml has them")
     if params.init_from is not None:
         origins.find(checkpoints, params.init_from, params.architecture)
     elif not params.max_steps:
@@ -139,29 +143,22 @@ def causal_examples(blocks: Blocks, index: int) -> "Batch":
 
 
 def masked_examples(params: Params, tokenizer: "PreTrainedTokenizerBase") -> Callable[[Blocks, int], "Batch"]:
-    """Batches in which some of the tokens are to be predicted: 80 % of these are masked, 10 % replaced, 10 % left.
-
-    The draw depends on the seed and the batch's index alone; negative indices are for validation.
-    """
-    import numpy as np
+    """Batches in which some of the tokens are to be predicted; negative indices are for validation."""
     import torch
 
-    probability = params.mask_probability
-    if probability is None:
-        raise UserError(f"params.yaml: pretrain: mask_probability: {params.architecture} needs one; 0.15 is usual")
-    special = tokenizer.all_special_ids
-    ordinary = np.setdiff1d(np.arange(len(tokenizer)), special)
+    from model.masking import Masking
+
+    assert params.masking is not None, params
+    assert params.mask_probability is not None, params
+    assert params.span is not None, params
+    masking = Masking(tokenizer, params.masking, params.mask_probability, params.span, params.seed)
 
     def examples(blocks: Blocks, index: int) -> "Batch":
-        random = np.random.default_rng((params.seed, int(index < 0), abs(index)))
-        tokens = blocks.tokens
-        chosen = (random.random(tokens.shape) < probability) & ~np.isin(tokens, special)
-        fate, others = random.random(tokens.shape), random.choice(ordinary, tokens.shape)
-        replaced = np.where(fate < 0.8, tokenizer.mask_token_id, np.where(fate < 0.9, others, tokens))
+        inputs, labels = masking(blocks.tokens, index)
         return {
-            "input_ids": torch.from_numpy(np.where(chosen, replaced, tokens)),
+            "input_ids": torch.from_numpy(inputs),
             "documents": torch.from_numpy(blocks.documents),
-            "labels": torch.from_numpy(np.where(chosen, tokens, IGNORED)),
+            "labels": torch.from_numpy(labels),
         }
 
     return examples

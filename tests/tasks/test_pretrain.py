@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.errors import UserError
+from model.params import Span
 from model.vocabulary import CLS, END, IGNORED, MASK, SEP
 from tasks import pretrain, tokenizer
 from tasks.blocks import Blocks, encoded_again, read, with_ends
@@ -23,7 +24,9 @@ PARAMS = pretrain.Params(
     num_heads=2,
     intermediate_size=24,
     dropout=0.0,
+    masking="token",
     mask_probability=0.2,
+    span=Span(stop=0.2, longest=10),
     max_steps=6,
     batch_size=4,
     accumulation=1,
@@ -171,13 +174,14 @@ def test_without_a_step_a_checkpoint_is_taken_as_it_is(architecture: str, bases:
     assert entry["validation_loss"] == metrics["validation_loss"] == pytest.approx(math.log(420), abs=1)
 
 
-def test_an_encoder_without_a_mask_probability_is_refused(tokens: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"mask_probability: bert needs one; 0.15 is usual"):
+@pytest.mark.parametrize("missing", ["masking", "mask_probability", "span"])
+def test_an_encoder_without_its_masking_is_refused(missing: str, tokens: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"masking, mask_probability and span: bert needs all of them; profiles/nano.yaml has them"):
         pretrain.run(
             tokens,
             tmp_path,
             tmp_path / "out",
-            params=replace(PARAMS, architecture="bert", mask_probability=None),
+            params=replace(PARAMS, architecture="bert", **{missing: None}),
             session=session(tmp_path),
         )
 
@@ -225,6 +229,14 @@ def test_an_encoder_sees_its_own_ends_of_a_document_and_never_has_to_guess_them(
     assert np.array_equal(blocks.tokens[~ends], stored.tokens[~ends])
     made = pretrain.masked_examples(replace(PARAMS, mask_probability=0.9), ours)(blocks, 0)
     assert (made["labels"].numpy()[ends | (blocks.documents < 0)] == IGNORED).all()
+
+
+def test_validation_guesses_the_same_tokens_whatever_training_masks(tokens: Path, ours) -> None:
+    blocks = read(tokens / "train.parquet")
+    for masking in ("whole_word", "span"):
+        made, plain = (pretrain.masked_examples(params, ours) for params in (replace(PARAMS, masking=masking), PARAMS))
+        assert made(blocks, -1)["labels"].equal(plain(blocks, -1)["labels"])
+        assert not made(blocks, 0)["labels"].equal(plain(blocks, 0)["labels"])
 
 
 def test_the_unigram_yardstick_is_the_entropy_of_frequencies() -> None:
