@@ -72,8 +72,8 @@ def check(root: Path, sections: dict[str, Any]) -> None:
     """Build the Params of every stage of dvc.yaml.
 
     Raises:
-        UserError: a key is unknown, missing, of the wrong type or out of range, no stage reads a section, or a checkpoint to go on from
-            is none.
+        UserError: a key is unknown, missing, of the wrong type or out of range, no stage reads a section, a checkpoint to go on from
+            is none, or augmentation does not suit an application.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     read = {"run", "ingest"}
@@ -84,6 +84,8 @@ def check(root: Path, sections: dict[str, Any]) -> None:
                 built = params.build(module.Params, section, name)
                 if name.startswith("pretrain.") and (root / "data").is_dir():  # else the stage says it
                     module.check(built, root / "data" / "pretrained")
+                if name.startswith("finetune."):
+                    module.check(built, name.partition(".")[2])
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")

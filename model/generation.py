@@ -57,6 +57,11 @@ def encode(pairs: Sequence[tuple[str, str]], tokenizer: "PreTrainedTokenizerBase
     return features
 
 
+def direction_prompt(text: str, source_lang: str, target_lang: str) -> str:
+    """What a translation model reads before it answers."""
+    return f"{source_lang} > {target_lang}: {text}"
+
+
 def answer(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",

@@ -75,6 +75,19 @@ class Span:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Embeddings:
+    """Word2Vec of the corpus."""
+
+    __pydantic_config__ = STRICT
+
+    size: Positive  # numbers of a word
+    window: Positive  # words to either side
+    min_count: Positive  # rarer words are not known
+    epochs: Positive
+    max_words: Positive  # of the corpus
+
+
+@dataclass(frozen=True, kw_only=True)
 class Decoding:
     """How a generative model picks its next token."""
 

@@ -14,7 +14,8 @@ from model import applications
 from model.applications import Row
 from model.errors import UserError
 from model.params import STRICT, Positive, Training
-from tasks import examples
+from tasks import augmenting, examples
+from tasks.augmenting import Augmentation, Sources
 from tasks.openings import openings
 from tasks.session import Session
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(Training):
+class Params(Training, Augmentation):
     """The numbers of one fine-tuning."""
 
     __pydantic_config__ = STRICT
@@ -38,8 +39,11 @@ class Params(Training):
     max_validation_examples: Positive  # by the hash of the example
 
 
-def run(base: Path, splits: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
-    """Fine-tune `base` on `splits/{train,validation}.parquet` for application `variant`; write the checkpoint and its history to `out`."""
+def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
+    """Fine-tune `base` on `splits/{train,validation}.parquet` for application `variant`; write the checkpoint and its history to `out`.
+
+    Augmentation adds to the train split alone; `reads` is for it.
+    """
     import torch
     from transformers import AutoTokenizer
 
@@ -48,9 +52,11 @@ def run(base: Path, splits: Path, out: Path, *, params: Params, session: Session
     from model.training import train
 
     application = applications.load(variant)
+    check(params, variant)
     rows = examples.read(splits / "train.parquet", application.SCHEMA)
     held_out = examples.by_hash(examples.read(splits / "validation.parquet", application.SCHEMA), params.max_validation_examples)
     torch.set_num_threads(params.num_threads)
+    rows += augmenting.added(rows, application, params, Sources(base, reads, params.context, params.batch_size, params.seed))
     torch.manual_seed(params.seed)  # the head's first weights
     labels = application.labels(rows)
     model = application.open_model(base, labels, params.dropout)
@@ -107,6 +113,16 @@ def run(base: Path, splits: Path, out: Path, *, params: Params, session: Session
         "num_validation_examples": len(held_out),
         "num_parameters": model.num_parameters(),
     }
+
+
+def check(params: Params, variant: str) -> None:
+    """Whether augmentation suits application `variant`, before anything is computed; imports nothing heavy.
+
+    Raises:
+        UserError: there is no such application, or a method is not for its rows.
+    """
+    if params.augment:
+        augmenting.check(params, applications.load(variant).SCHEMA.names, variant)
 
 
 def _check_context(context: int, model: "PreTrainedModel", variant: str) -> None:

@@ -20,7 +20,7 @@ INPUTS = ("source", "source_lang", "target_lang")
 METRIC = "bleu"
 EXAMPLE = {"source": "You can return a response directly.", "source_lang": "en", "target_lang": "zh"}
 
-open_model, labels = generation.open_model, generation.labels
+open_model = generation.open_model
 
 
 def refuse(row: Row) -> str | None:
@@ -33,9 +33,14 @@ def split_key(row: Row) -> str:
     return json.dumps([row[name] for name in SCHEMA.names], ensure_ascii=False)
 
 
+def labels(rows: Sequence[Row]) -> list[str]:
+    """The directions of training rows, sorted: back-translation asks which ways a model knows."""
+    return sorted({f"{row['source_lang']} > {row['target_lang']}" for row in rows})
+
+
 def prompt(row: Row) -> str:
     """What the model reads before it answers."""
-    return f"{row['source_lang']} > {row['target_lang']}: {row['source']}"
+    return generation.direction_prompt(row["source"], row["source_lang"], row["target_lang"])
 
 
 def encode(rows: Sequence[Row], tokenizer: "PreTrainedTokenizerBase", context: int, labels: Sequence[str]) -> list[generation.Feature]:

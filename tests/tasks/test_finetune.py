@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from model import applications
 from model.errors import UserError
+from model.params import Embeddings
 from tasks import finetune
 from tasks.session import Session
 
@@ -37,7 +38,14 @@ PARAMS = finetune.Params(
     dropout=0.1,
     label_smoothing=0.1,
     max_validation_examples=6,
+    augment=(),
+    augment_share=0.1,
+    augment_rows=100,
+    augment_choices=5,
+    embeddings=Embeddings(size=8, window=2, min_count=1, epochs=1, max_words=1000),
+    reads="prepare/corpus",
 )
+NOTHING = Path("nothing")  # that augmentation reads
 FILMS = [
     {"text": f"{word} film, number {n}", "label": label} for n in range(8) for word, label in (("warm", "positive"), ("dull", "negative"))
 ]
@@ -64,7 +72,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_a_checkpoint_loads_anywhere_and_is_the_same_again(application: str, base: str, bases: Path, tmp_path: Path) -> None:
     splits = write_splits(tmp_path / "splits", application, ROWS[application])
     metrics = [
-        finetune.run(bases / base, splits, tmp_path / name, params=PARAMS, session=session(tmp_path / f"{name}-c"), variant=application)
+        finetune.run(
+            bases / base, splits, NOTHING, tmp_path / name, params=PARAMS, session=session(tmp_path / f"{name}-c"), variant=application
+        )
         for name in ("one", "two")
     ]
     assert metrics[0] == metrics[1]
@@ -76,7 +86,8 @@ def test_a_checkpoint_loads_anywhere_and_is_the_same_again(application: str, bas
     assert auto.from_pretrained(tmp_path / "one").config.max_position_embeddings == 128
     assert len(AutoTokenizer.from_pretrained(tmp_path / "one")) == 420
     facts = json.loads((tmp_path / "one/application.json").read_text(encoding="utf-8"))
-    assert facts == {"application": application, "context": 64, "labels": ["negative", "positive"] if application == "sentiment" else []}
+    labels = ["negative", "positive"] if application == "sentiment" else ["en > zh"]
+    assert facts == {"application": application, "context": 64, "labels": labels}
     history = [json.loads(line) for line in (tmp_path / "one/history.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [entry["step"] for entry in history if "validation_loss" in entry] == [3, 6]
     assert metrics[0]["validation_loss"] == min(entry.get("validation_loss", 9) for entry in history)
@@ -93,10 +104,12 @@ def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes
             raise Killed
 
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
-    finetune.run(bases / "bert", splits, tmp_path / "whole", params=PARAMS, session=session(tmp_path / "a"), variant="sentiment")
+    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "whole", params=PARAMS, session=session(tmp_path / "a"), variant="sentiment")
     with pytest.raises(Killed):
-        finetune.run(bases / "bert", splits, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b", kill), variant="sentiment")
-    finetune.run(bases / "bert", splits, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b"), variant="sentiment")
+        finetune.run(
+            bases / "bert", splits, NOTHING, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b", kill), variant="sentiment"
+        )
+    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b"), variant="sentiment")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -112,9 +125,48 @@ def test_a_training_that_diverges_names_the_examples(application: str, base: str
 def test_it_learns(bases: Path, tmp_path: Path) -> None:
     params = replace(PARAMS, max_steps=60, evaluate_every=20, label_smoothing=0.0, dropout=0.0, learning_rate=1e-2)
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
-    metrics = finetune.run(bases / "bert", splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant="sentiment")
+    metrics = finetune.run(
+        bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant="sentiment"
+    )
     assert metrics["last_train_loss"] < 0.6 * metrics["first_train_loss"]
     assert metrics["validation_loss"] < 0.6 * metrics["first_train_loss"]
+
+
+def test_augmentation_adds_to_the_train_split_alone_and_gives_the_same_bytes(bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+    before = files(splits)
+
+    def run(name: str, **changes) -> dict[str, float]:
+        params = replace(PARAMS, max_steps=2, evaluate_every=2, **changes)
+        out, used = tmp_path / name, session(tmp_path / f"{name}-c")
+        return finetune.run(bases / "bert", splits, NOTHING, out, params=params, session=used, variant="sentiment")
+
+    plain = run("plain")
+    told = [run(name, augment=("random_swap", "masked_lm"), augment_share=0.5) for name in ("one", "two")]
+    assert told[0] == told[1]
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+    assert 16 < told[0]["num_examples"] <= 48
+    assert told[0]["num_validation_examples"] == plain["num_validation_examples"]
+    assert files(splits) == before
+
+
+def test_back_translation_needs_a_translation_model_that_knows_the_way_back(bases: Path, tmp_path: Path) -> None:
+    pairs = write_splits(tmp_path / "pairs", "translation", PAIRS)
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+
+    def run(name: str, base: str, splits: Path, steps: int = 1, **changes) -> dict[str, float]:
+        numbers = {"max_steps": steps, "evaluate_every": steps, "warmup_share": 0.0, "learning_rate": 1e-2, "augment_rows": 4}
+        params = replace(PARAMS, **numbers, **changes)
+        used = session(tmp_path / f"{name}{len(changes)}-c")
+        return finetune.run(bases / base, splits, tmp_path / "translation", tmp_path / name, params=params, session=used, variant=name)
+
+    asked = {"augment": ("back_translation",), "reads": "finetune/translation"}
+    run("translation", "llama", pairs)
+    with pytest.raises(UserError, match=r"knows en > zh and no way back of any text; add reverse to finetune\.translation\.augment"):
+        run("sentiment", "bert", splits, **asked)
+    assert run("translation", "llama", pairs, steps=40, augment=("reverse",))["num_examples"] == 20
+    assert json.loads((tmp_path / "translation/application.json").read_text(encoding="utf-8"))["labels"] == ["en > zh", "zh > en"]
+    assert 16 < run("sentiment", "bert", splits, **asked)["num_examples"] <= 20
 
 
 def test_smoothing_and_dropout_change_the_weights_and_dropout_goes_into_the_config(bases: Path, tmp_path: Path) -> None:
@@ -122,7 +174,9 @@ def test_smoothing_and_dropout_change_the_weights_and_dropout_goes_into_the_conf
     weights = []
     for index, changes in enumerate(({}, {"label_smoothing": 0.0}, {"dropout": 0.0})):
         out = tmp_path / str(index)
-        finetune.run(bases / "bert", splits, out, params=replace(PARAMS, **changes), session=session(out / "c"), variant="sentiment")
+        finetune.run(
+            bases / "bert", splits, NOTHING, out, params=replace(PARAMS, **changes), session=session(out / "c"), variant="sentiment"
+        )
         weights.append(load_file(out / "model.safetensors")["classifier.weight"])
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -133,7 +187,7 @@ def test_what_cannot_be_trained_is_said_in_one_line(bases: Path, tmp_path: Path)
     splits = write_splits(tmp_path / "splits", "translation", [{**row, "source": "The bridge " * 99} for row in PAIRS])
 
     def run(params: finetune.Params, base: str = "llama", splits: Path = splits, variant: str = "translation") -> None:
-        finetune.run(bases / base, splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=variant)
+        finetune.run(bases / base, splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=variant)
 
     with pytest.raises(UserError, match=r"train\.parquet: no row fits 64 tokens; raise finetune\.translation\.context"):
         run(PARAMS)

@@ -27,7 +27,10 @@ EXAMPLE = {"text": "Wo ist der Bahnhof?"}
 __all__ = ["EXAMPLE", "INPUTS", "METRIC", "SCHEMA", "baselines", "encode", "labels", "metrics", "open_model", "predict", "refuse"]
 __all__ += ["split_key", "statistics"]
 '''
-LINE = "  language: {base: encoder, context: 32, max_steps: 30, batch_size: 8, learning_rate: 1.0e-2, evaluate_every: 10}\n"
+LINE = (
+    "  language: {base: encoder, reads: prepare/corpus, context: 32, max_steps: 30, batch_size: 8, learning_rate: 1.0e-2, "
+    "evaluate_every: 10}\n"
+)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def test_an_application_more_costs_one_file_and_one_line(project: Path, bases: P
     for split in ("train", "validation", "test"):
         pq.write_table(pa.Table.from_pylist(rows), splits / f"{split}.parquet")
 
-    run(project, "finetune.language", str(bases / "bert"), "build/prepare/language", "build/finetune/language")
+    run(project, "finetune.language", str(bases / "bert"), "build/prepare/language", "build/prepare/corpus", "build/finetune/language")
     run(project, "baseline", "build/prepare", "build/baseline")
     told = "build/baseline/language.parquet"
     run(project, "evaluate.language", "build/finetune/language", "build/prepare/language", told, "build/evaluate/language")
