@@ -15,6 +15,7 @@ from rich.table import Table
 from flows import environment
 from flows.commands import ingest as cli_ingest
 from flows.commands import proof as cli_proof
+from flows.commands import trials as cli_trials
 from flows.commands import versions as cli_versions
 from flows.commands import yardsticks as cli_yardsticks
 from flows.commands.printing import Json, console, print_json
@@ -29,7 +30,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(cli_versions.data, name="data")
-for verb in (cli_ingest.ingest, cli_versions.rollback, cli_proof.lineage, cli_proof.verify, cli_proof.doctor, cli_yardsticks.yardsticks):
+for verb in (
+    cli_ingest.ingest,
+    cli_versions.rollback,
+    cli_proof.lineage,
+    cli_proof.verify,
+    cli_proof.doctor,
+    cli_yardsticks.yardsticks,
+    cli_trials.tune,
+    cli_trials.ablate,
+):
     app.command()(verb)
 
 Set = Annotated[

@@ -37,12 +37,12 @@ class Follower:
             over = False
             while not over:
                 over = self._over.wait(LOOK)
-                for point in _points(lines):
+                for point in points(lines):
                     run.log(point.pop("step"), point)
         run.end(self._status) if self._status else run.flush()
 
 
-def _points(lines: IO[str]) -> Iterator[dict[str, Any]]:
+def points(lines: IO[str]) -> Iterator[dict[str, Any]]:
     """Those that are written to the end of their line."""
     while True:
         place = lines.tell()

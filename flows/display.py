@@ -56,13 +56,17 @@ class Display:
 
     def ends(self, result: StageResult) -> None:
         """A stage has been dealt with."""
-        if self._progress and result.name in self._bars:
-            self._progress.remove_task(self._bars.pop(result.name))
+        self.leaves(result.name)
         if result.outcome == "failed":
             self.says("; ".join(result.reasons))
         elif result.outcome != "unchanged":
             why = f", {'; '.join(result.reasons)}" if result.outcome != "ran" else ""
             self.says(f"{result.name}: {result.outcome}{why} ({result.seconds:.1f} s)")
+
+    def leaves(self, name: str) -> None:
+        """Take its bar away."""
+        if self._progress and name in self._bars:
+            self._progress.remove_task(self._bars.pop(name))
 
     def _follow(self) -> None:
         while not self._closed.wait(REFRESH):

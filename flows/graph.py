@@ -25,7 +25,7 @@ def opened(root: Path, texts: Mapping[str, str | None] | None = None, say: works
 
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is raised, or looked for afterwards
-    with workspace.lock(root, say):
+    with workspace.lock(root, say), workspace.inside(root):
         try:
             with Repo(str(root), fs=_overlaid(root.absolute(), texts) if texts else None, _wait_for_lock=True) as repo:
                 yield repo

@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.data import ingest
+from flows.trials import ranges, variants
 from model.errors import UserError
 from model.params import STRICT, Positive
 from tasks import params
@@ -39,9 +40,14 @@ def write(root: Path, assignments: Sequence[str] | None = None, profile: str | N
     """Check params.yaml; with `-S` or `--profile`, write their numbers into it first."""
     text = preview(root, assignments, profile)
     if text is not None:
-        partial = root / "params.yaml.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(root / "params.yaml")
+        save(root, text)
+
+
+def save(root: Path, text: str) -> None:
+    """Write params.yaml whole or not at all."""
+    partial = root / "params.yaml.partial"
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(root / "params.yaml")
 
 
 def change(root: Path, assignments: Sequence[str] = (), profile: str | None = None) -> str:
@@ -76,7 +82,7 @@ def check(root: Path, sections: dict[str, Any]) -> None:
             is none, or augmentation does not suit an application.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    read = {"run", "ingest"}
+    read = {"run", "ingest", "tune", "ablate"}
     for stage, stanza in graph.items():
         for name, section in _sections(stage, stanza, sections, read):
             module = import_module(f"tasks.{name.partition('.')[0]}")
@@ -89,6 +95,10 @@ def check(root: Path, sections: dict[str, Any]) -> None:
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")
+    if "tune" in sections:
+        ranges.settings(sections)
+    if "ablate" in sections:
+        variants.declared(sections)
     for unknown in sorted(set(sections) - read):
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
 
@@ -131,4 +141,7 @@ def _assign(document: Any, name: str, value: Any) -> None:
     params.select(document, ".".join(above) if inherited else name)
     for key in above:
         document = document[key]
-    document[last] = value
+    if last in document:
+        document[last] = value
+    else:
+        document.insert(max(len(document) - 1, 0), last, value)  # not as the last one: the empty line after a section belongs to that

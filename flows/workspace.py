@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,6 +17,8 @@ from model.errors import UserError
 Say = Callable[[str], None]
 POLL = 0.01  # seconds
 
+_one_folder = threading.RLock()
+
 
 @contextmanager
 def lock(root: Path, say: Say | None = None) -> Iterator[None]:
@@ -25,6 +28,18 @@ def lock(root: Path, say: Say | None = None) -> Iterator[None]:
     """
     with _held(root / ".stemma" / "locks" / "workspace", lambda: "another stemma command is using the workspace; waiting", say):
         yield
+
+
+@contextmanager
+def inside(root: Path) -> Iterator[None]:
+    """Have `root` as the current folder, against which DVC resolves some paths; threads at work in several checkouts take turns."""
+    with _one_folder:
+        before = Path.cwd()
+        os.chdir(root)
+        try:
+            yield
+        finally:
+            os.chdir(before)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def open_lifecycle(root: Path, tags: dict[str, str]) -> str | None:
             where = experiment(client, root)
             bury_the_dead(root)
             name = f"lifecycle {datetime.now():%Y-%m-%d %H:%M:%S}"
-            ours = {**tags, "workspace": workspace(root), "process": _this_process()}
+            ours = {**tags, "workspace": workspace(root), "process": this_process()}
             return client.create_run(where, run_name=name, tags={f"stemma.{key}": value for key, value in ours.items()}).info.run_id
     except TrackingError as error:
         warn(error)
@@ -96,7 +96,8 @@ def _is_dead(tags: Mapping[str, str], alive: set[str], orphans: bool) -> bool:
     return parent not in alive if parent else orphans
 
 
-def _this_process() -> str:
+def this_process() -> str:
+    """Who we are, for whoever asks later whether we live."""
     import psutil
 
     return f"{os.getpid()} {psutil.Process().create_time():.2f}"

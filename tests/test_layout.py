@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(file.relative_to(ROOT) for folder in ("flows", "tasks", "model") for file in (ROOT / folder).rglob("*.py"))
-HEAVY = {"torch", "transformers", "mlflow", "prefect", "datasets", "pandas", "sklearn", "matplotlib"}
+HEAVY = {"torch", "transformers", "mlflow", "prefect", "datasets", "pandas", "sklearn", "matplotlib", "optuna", "scipy"}
 RUNS = [Path("flows/lifecycle.py"), Path("flows/services/deployment.py")]  # imported when a flow runs, not to plan or to parse a command
 LIGHT = ("applications", "architectures.py", "params.py", "errors.py")  # of model/
 PLANNED = [  # what planning and the command line may import

@@ -1,7 +1,6 @@
 """`stemma verify`: a registered version made again from its run commit, with no cache, and every output compared byte by byte."""
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -122,13 +121,8 @@ def _rebuild(root: Path, commit: str, chains: list[Lineage], stored: Mapping[str
 
 
 def _commands(project: Path) -> dict[str, Any]:
-    before = Path.cwd()
-    os.chdir(project)  # DVC resolves some paths against it
-    try:
-        with graph.opened(project) as repo:
-            return {name: stage.cmd for name, stage in graph.stages(repo).items()}
-    finally:
-        os.chdir(before)
+    with graph.opened(project) as repo:
+        return {name: stage.cmd for name, stage in graph.stages(repo).items()}
 
 
 def _make(root: Path, project: Path, link: Link, command: Any, registered: str | None, chain: Lineage) -> Rebuilt:

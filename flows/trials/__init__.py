@@ -1,0 +1,1 @@
+"""Stages tried with other numbers: `stemma tune` and `stemma ablate`."""
