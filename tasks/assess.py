@@ -55,7 +55,7 @@ def run(checkpoint: Path, tokens: Path, ngram: Path, out: Path, *, params: Param
     torch.set_num_threads(params.num_threads)
     model, tokenizer, ours = _model(checkpoint), AutoTokenizer.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(tokens)
     decoder = model.can_generate()
-    train, held_out = (blocks.read(tokens / f"{split}.parquet") for split in ("train", "validation"))
+    held_out = blocks.read(tokens / "validation.parquet")
     documents = blocks.of_model(held_out, ours, tokenizer, decoder)
     table = pq.read_table(ngram / "documents.parquet")
     if decoder:
@@ -66,7 +66,8 @@ def run(checkpoint: Path, tokens: Path, ngram: Path, out: Path, *, params: Param
         metric, unit, special = "masked_cross_entropy", 1.0, tokenizer.all_special_ids
         drawn = (tokenizer.mask_token_id, special, params.mask_probability, params.seed)
         windows = list(masked_windows(documents, held_out.context, *drawn))
-        counted = np.bincount(np.concatenate(blocks.of_model(train, ours, tokenizer, decoder)), minlength=len(tokenizer))
+        train = blocks.of_model(blocks.read(tokens / "train.parquet"), ours, tokenizer, decoder)
+        counted = np.bincount(np.concatenate(train), minlength=len(tokenizer))
         unigram, sizes = _by_frequency(windows, len(documents), counted, special)
         others = {"unigram": unigram}
     nats = {"base": losses(model, windows, len(documents), Special.of(tokenizer).pad, params.batch_size), **others}
