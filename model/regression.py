@@ -1,6 +1,7 @@
 """Logistic regression on simple features of a text: what a language model has to beat to be worth its training."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -51,7 +52,7 @@ def _features(texts: Sequence[str], others: Sequence[str], params: Fitting) -> I
     yield name, _means(vectors, sentences), _means(vectors, [words(text) for text in others])
 
 
-def _means(vectors, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+def _means(vectors: Any, sentences: Sequence[Sequence[str]]) -> np.ndarray:
     """The mean vector of each sentence's known words, of length 1 (sentences, size); zeros where none is known."""
     return np.stack([vectors.get_mean_vector(list(sentence), pre_normalize=False, post_normalize=True) for sentence in sentences])
 
