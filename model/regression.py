@@ -54,7 +54,11 @@ def _features(texts: Sequence[str], others: Sequence[str], params: Fitting) -> I
 
 def _means(vectors: Any, sentences: Sequence[Sequence[str]]) -> np.ndarray:
     """The mean vector of each sentence's known words, of length 1 (sentences, size); zeros where none is known."""
-    return np.stack([vectors.get_mean_vector(list(sentence), pre_normalize=False, post_normalize=True) for sentence in sentences])
+    means = np.zeros((len(sentences), vectors.vector_size), dtype=np.float32)
+    for place, sentence in enumerate(sentences):
+        if sentence:
+            means[place] = vectors.get_mean_vector(list(sentence), pre_normalize=False, post_normalize=True)
+    return means
 
 
 def _hash(text: str) -> int:

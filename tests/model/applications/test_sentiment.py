@@ -78,6 +78,8 @@ def test_the_baselines_are_the_majority_and_regressions() -> None:
     assert [guess["label"] for guess in guesses["majority"]] == ["positive", "positive"]
     for name in names[1:]:
         assert [guess["label"] for guess in guesses[name]] == ["negative", "positive"]
+    wordless = sentiment.baselines([*more, {"text": "!?", "label": "positive"}], [{"text": "..."}], FITTING)
+    assert [guess["label"] for guess in wordless["Word2Vec + logistic regression"]] == ["positive"]
     assert list(sentiment.baselines(train[:3], train, FITTING)) == ["majority"]
     assert list(sentiment.baselines(train, rows, replace(FITTING, min_count=7))) == list(names[:2])
 
