@@ -42,17 +42,18 @@ def encode(pairs: Sequence[tuple[str, str]], tokenizer: "PreTrainedTokenizerBase
 
     A pair too long for `context` tokens gives nothing, or with `shorten` the beginning of its prompt if the answer leaves it half the room.
     """
-    from .features import Special, token_ids
+    from .chat import Frame
+    from .features import token_ids
 
-    special = Special.of(tokenizer)
+    frame = Frame.of(tokenizer)
     prompts, answers = (token_ids(tokenizer, [pair[side] for pair in pairs]) for side in (0, 1))
     features: list[Feature] = []
     for prompt, answer in zip(prompts, answers, strict=True):
-        room = context - len(answer) - 3
+        room = context - len(answer) - frame.size
         if len(prompt) > room and not (shorten and room >= context // 2):
             continue
-        asked = [special.end, *prompt[: max(room, 0)], special.separator]
-        told = [*answer, special.end]
+        asked = [*frame.before, *prompt[: max(room, 0)], *frame.between]
+        told = [*answer, *frame.after]
         features.append({"input_ids": asked + told, "labels": [IGNORED] * len(asked) + told})
     return features
 
@@ -71,11 +72,12 @@ def answer(
     decoding: "Decoding",
 ) -> list[str]:
     """What the model writes after each prompt; the end of a prompt that leaves no room for an answer in `context` is cut."""
+    from .chat import Frame
     from .decoding import generate, text_of
-    from .features import Special, token_ids
+    from .features import token_ids
 
-    special = Special.of(tokenizer)
-    room = max(context - decoding.max_new_tokens, context // 2) - 2
-    asked = [[special.end, *prompt[:room], special.separator] for prompt in token_ids(tokenizer, prompts)]
-    told = generate(model, tokenizer, asked, decoding, {special.end, special.separator}, batch_size)
+    frame = Frame.of(tokenizer)
+    room = max(0, max(context - decoding.max_new_tokens, context // 2) - len(frame.before) - len(frame.between))
+    asked = [[*frame.before, *prompt[:room], *frame.between] for prompt in token_ids(tokenizer, prompts)]
+    told = generate(model, tokenizer, asked, decoding, set(frame.stop), batch_size)
     return [text_of(tokenizer, ids).strip() for ids in told]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Interval, Lt
+from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 
 Positive = Annotated[int, Ge(1)]
 Share = Annotated[float, Interval(ge=0, le=1)]
@@ -25,6 +25,7 @@ class Training:
     warmup_share: Share  # of max_steps
     decay_share: Share  # of max_steps, in which wsd comes down
     weight_decay: Annotated[float, Ge(0)]  # not on norms and biases
+    layer_decay: Annotated[float, Gt(0), Le(1)]  # of the learning rate, for each layer further from the head
     gradient_clip: Annotated[float, Gt(0)]  # global norm
     gradient_checkpointing: bool
     ema_decay: Annotated[float, Gt(0), Lt(1)] | None  # None: the weights themselves are validated and kept
@@ -85,6 +86,18 @@ class Embeddings:
     min_count: Positive  # rarer words are not known
     epochs: Positive
     max_words: Positive  # of the corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lora:
+    """Low-rank adapters, trained instead of the weights and added to them in the end."""
+
+    __pydantic_config__ = STRICT
+
+    rank: Positive
+    alpha: Annotated[float, Gt(0)]  # what they add counts alpha / rank times
+    dropout: Annotated[float, Interval(ge=0, lt=1)]  # of what they read
+    modules: dict[str, Annotated[list[str], MinLen(1)]]  # by base; one that is not named here is trained whole
 
 
 @dataclass(frozen=True, kw_only=True)

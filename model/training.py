@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from . import checkpoints as sealed
+from .adaptation import rate_scales
 from .averages import Average
 from .errors import UserError
 from .losses import Batch, Loss, to_device
@@ -93,8 +94,8 @@ class _Run:
 
     def __init__(self, model: PreTrainedModel, params: Training, folder: Path, identity: str) -> None:
         self.model, self.params, self.folder, self.identity = model, params, folder, identity
-        self.parameters = dict(model.named_parameters())
-        self.optimizer = _optimizer(self.parameters, params)
+        self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self.optimizer = _optimizer(self.parameters, rate_scales(model, params.layer_decay), params)
         self.average = Average(self.parameters, params.ema_decay) if params.ema_decay else None
         self.step, self.history = 0, History()
         self.total, self.count = 0.0, 0  # of the losses and labels since the last entry of the history
@@ -129,7 +130,7 @@ class _Run:
             what = f"the loss is {sum(totals) / max(count, 1):.3g} and the gradient's norm {norm:.3g} at step {step}"
             raise UserError(f"training: {what}, on {named}; {self._remedy()}")
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.params)
+            group["lr"] = learning_rate(step, self.params) * group["scale"]
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average:
@@ -226,9 +227,11 @@ def _autocast(model: PreTrainedModel, params: Training) -> torch.autocast:
     return torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=params.precision == "bfloat16")
 
 
-def _optimizer(parameters: Mapping[str, Tensor], params: Training) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter, 2019); what has one dimension (norms, biases) does not decay."""
-    decayed = [parameter for parameter in parameters.values() if parameter.ndim > 1]
-    free = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=params.learning_rate, fused=True)
+def _optimizer(parameters: Mapping[str, Tensor], scales: Mapping[str, float], params: Training) -> torch.optim.Optimizer:
+    """AdamW (Loshchilov and Hutter, 2019); what has one dimension (norms, biases) does not decay; `scales` are of the learning rate."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in parameters.items():
+        decay = params.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((scales[name], decay), []).append(parameter)
+    described = [{"params": members, "weight_decay": decay, "scale": scale} for (scale, decay), members in groups.items()]
+    return torch.optim.AdamW(described, lr=params.learning_rate, fused=True)

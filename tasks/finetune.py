@@ -13,7 +13,7 @@ from annotated_types import Ge, Interval, MultipleOf
 from model import applications
 from model.applications import Row
 from model.errors import UserError
-from model.params import STRICT, Positive, Training
+from model.params import STRICT, Lora, Positive, Training
 from tasks import augmenting, examples
 from tasks.augmenting import Augmentation, Sources
 from tasks.openings import openings
@@ -36,6 +36,9 @@ class Params(Training, Augmentation):
     context: Annotated[int, Ge(32), MultipleOf(16)]  # tokens of the longest example
     dropout: Annotated[float, Interval(ge=0, lt=1)]
     label_smoothing: Annotated[float, Interval(ge=0, lt=1)]  # while training; the validation loss has none
+    lora: Lora | None
+    frozen_layers: Annotated[int, Ge(0)]  # the embeddings and so many layers stay as they are
+    chat: bool  # prompts of generative applications go through the base's chat template
     max_validation_examples: Positive  # by the hash of the example
 
 
@@ -47,6 +50,7 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     import torch
     from transformers import AutoTokenizer
 
+    from model import adaptation, chat
     from model.features import Special, blocks, by_length, in_batches, padded
     from model.losses import head_loss, language_loss, mean_loss
     from model.training import train
@@ -61,7 +65,12 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     labels = application.labels(rows)
     model = application.open_model(base, labels, params.dropout)
     _check_context(params.context, model, variant)
+    if params.lora:
+        adaptation.add_adapters(model, params.base, params.lora, _fresh(model, base))
+    adaptation.freeze(model, params.frozen_layers)
     tokenizer = AutoTokenizer.from_pretrained(base)
+    if model.can_generate():
+        chat.settle(tokenizer, params.chat)
     pad = Special.of(tokenizer).pad
 
     def encode(split: str, rows: Sequence[Row]) -> "Sequence[Feature]":
@@ -96,6 +105,8 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
         progress=session.progress,
         sources=sources,
     )
+    if params.lora:
+        adaptation.merge_adapters(model)
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
@@ -129,6 +140,17 @@ def _check_context(context: int, model: "PreTrainedModel", variant: str) -> None
     positions = model.config.max_position_embeddings
     if context > positions:
         raise UserError(f"params.yaml: finetune.{variant}.context: {context} tokens, and the base has {positions} positions; lower it")
+
+
+def _fresh(model: "PreTrainedModel", base: Path) -> set[str]:
+    """The parameters that the base's checkpoint lacks: a new head."""
+    from safetensors import safe_open
+
+    kept: set[str] = set()
+    for file in base.glob("*.safetensors"):
+        with safe_open(file, framework="numpy") as opened:
+            kept |= set(opened.keys())
+    return {name for name, _ in model.named_parameters() if name not in kept}
 
 
 def _lengths(features: "Sequence[Feature]") -> list[int]:

@@ -33,6 +33,7 @@ PARAMS = Training(
     warmup_share=0.25,
     decay_share=0.2,
     weight_decay=0.1,
+    layer_decay=1.0,
     gradient_clip=1.0,
     gradient_checkpointing=False,
     ema_decay=None,

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from model import applications
 from model.errors import UserError
-from model.params import Embeddings
+from model.params import Embeddings, Lora
+from model.predictor import Predictor
 from tasks import finetune
 from tasks.session import Session
 
@@ -26,6 +28,7 @@ PARAMS = finetune.Params(
     warmup_share=0.1,
     decay_share=0.2,
     weight_decay=0.01,
+    layer_decay=1.0,
     gradient_clip=1.0,
     gradient_checkpointing=False,
     ema_decay=None,
@@ -37,6 +40,9 @@ PARAMS = finetune.Params(
     num_threads=1,
     dropout=0.1,
     label_smoothing=0.1,
+    lora=None,
+    frozen_layers=0,
+    chat=False,
     max_validation_examples=6,
     augment=(),
     augment_share=0.1,
@@ -95,7 +101,13 @@ def test_a_checkpoint_loads_anywhere_and_is_the_same_again(application: str, bas
     assert metrics[0]["num_validation_examples"] == 6
 
 
-def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes(bases: Path, tmp_path: Path) -> None:
+LORA = Lora(rank=2, alpha=4.0, dropout=0.1, modules={"encoder": ["query", "value"]})
+
+
+@pytest.mark.parametrize("params", [PARAMS, replace(PARAMS, lora=LORA)], ids=["full", "lora"])
+def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes(
+    params: finetune.Params, bases: Path, tmp_path: Path
+) -> None:
     class Killed(BaseException):
         pass
 
@@ -104,12 +116,12 @@ def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes
             raise Killed
 
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
-    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "whole", params=PARAMS, session=session(tmp_path / "a"), variant="sentiment")
+    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "whole", params=params, session=session(tmp_path / "a"), variant="sentiment")
     with pytest.raises(Killed):
         finetune.run(
-            bases / "bert", splits, NOTHING, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b", kill), variant="sentiment"
+            bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "b", kill), variant="sentiment"
         )
-    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "out", params=PARAMS, session=session(tmp_path / "b"), variant="sentiment")
+    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "b"), variant="sentiment")
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
@@ -119,7 +131,66 @@ def test_a_training_that_diverges_names_the_examples(application: str, base: str
     params = replace(PARAMS, learning_rate=1e30, gradient_clip=1e30, schedule="constant", warmup_share=0.0, batch_size=2)
     text = "(warm|dull) film" if application == "sentiment" else "The bridge"
     with pytest.raises(UserError, match=rf'^training: the loss is .* at step \d, on "[^"]*{text}.*"; lower learning_rate \(.*\)$'):
-        finetune.run(bases / base, splits, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=application)
+        finetune.run(bases / base, splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=application)
+
+
+def test_adapters_are_merged_into_a_plain_checkpoint_and_seals_hold_only_what_is_trained(bases: Path, tmp_path: Path) -> None:
+    sealed: list[str] = []
+
+    def look(step: int, values: dict[str, float]) -> None:
+        for file in (tmp_path / "c").rglob("*.safetensors"):
+            sealed.extend(load_file(file))
+
+    splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
+    params = replace(PARAMS, lora=LORA)
+    finetune.run(
+        bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c", look), variant="sentiment"
+    )
+    before, after = (load_file(folder / "model.safetensors") for folder in (bases / "bert", tmp_path / "out"))
+    assert not [name for name in after if "lora" in name or "base_layer" in name]
+    changed = {name for name in after if name in before and not torch.equal(before[name], after[name])}
+    assert changed == {f"bert.encoder.layer.0.attention.self.{name}.weight" for name in ("query", "value")}
+    assert {name for name in after if name not in before} == {
+        f"{name}.{kind}" for name in ("bert.pooler.dense", "classifier") for kind in ("weight", "bias")
+    }
+    difference = after["bert.encoder.layer.0.attention.self.query.weight"] - before["bert.encoder.layer.0.attention.self.query.weight"]
+    assert torch.linalg.matrix_rank(difference, atol=1e-6) == 2
+    assert any("lora_A" in name for name in sealed)
+    assert any("classifier" in name for name in sealed)
+    assert not any("embeddings" in name or "base_layer" in name or "key" in name for name in sealed)
+    AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+
+
+def test_frozen_layers_stay_as_they_were(bases: Path, tmp_path: Path) -> None:
+    splits = write_splits(tmp_path / "splits", "translation", PAIRS)
+    params = replace(PARAMS, frozen_layers=1)
+    finetune.run(bases / "llama", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant="translation")
+    before, after = (load_file(folder / "model.safetensors") for folder in (bases / "llama", tmp_path / "out"))
+    assert [name for name in after if not torch.equal(before[name], after[name])] == ["model.norm.weight"]
+
+
+TEMPLATE = (
+    "{% for m in messages %}[CLS]{{ m.role }}: {{ m.content }}[SEP]{% endfor %}{% if add_generation_prompt %}[CLS]assistant: {% endif %}"
+)
+
+
+def test_with_a_chat_template_training_and_prediction_put_prompts_through_it(bases: Path, tmp_path: Path) -> None:
+    shutil.copytree(bases / "llama", tmp_path / "base")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "base")
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(tmp_path / "base")
+    splits = write_splits(tmp_path / "splits", "translation", PAIRS)
+    losses = {}
+    for chat in (True, False):
+        out = tmp_path / str(chat)
+        params = replace(PARAMS, chat=chat)
+        run = finetune.run(tmp_path / "base", splits, NOTHING, out, params=params, session=session(out / "c"), variant="translation")
+        losses[chat] = run["first_train_loss"]
+        assert bool(Predictor(out).tokenizer.chat_template) == chat
+    assert losses[True] != losses[False]
+    numbers = {"batch_size": 2, "max_new_tokens": 4, "strategy": "greedy", "num_beams": 2, "temperature": 1.0}
+    numbers |= {"top_k": 5, "top_p": 0.9, "min_p": 0.1, "seed": 1}
+    assert [set(row) for row in Predictor(tmp_path / "True").predict(PAIRS[:2], numbers)] == [{"translation"}] * 2
 
 
 def test_it_learns(bases: Path, tmp_path: Path) -> None:
@@ -195,6 +266,13 @@ def test_what_cannot_be_trained_is_said_in_one_line(bases: Path, tmp_path: Path)
         run(replace(PARAMS, context=256))
     with pytest.raises(UserError, match="an encoder cannot write text"):
         run(PARAMS, base="bert")
+    with pytest.raises(UserError, match=r"finetuning\.chat: the base's tokenizer has no chat template; set it to false"):
+        run(replace(PARAMS, chat=True))
+    with pytest.raises(UserError, match=r"finetuning\.frozen_layers: 2, and the base has 1 layers; lower it"):
+        run(replace(PARAMS, frozen_layers=2))
+    told = r"lora\.modules\.encoder: no module query in this base; there is down_proj, gate_proj, k_proj, o_proj, q_proj, up_proj, v_proj$"
+    with pytest.raises(UserError, match=told):
+        run(replace(PARAMS, lora=LORA))
     with pytest.raises(UserError, match="no checkpoint there"):
         run(PARAMS, base="nowhere")
     with pytest.raises(UserError, match="jokes: no such application; there is qa, sentiment"):

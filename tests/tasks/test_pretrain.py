@@ -35,6 +35,7 @@ PARAMS = pretrain.Params(
     warmup_share=0.0,
     decay_share=0.2,
     weight_decay=0.0,
+    layer_decay=1.0,
     gradient_clip=1.0,
     gradient_checkpointing=False,
     ema_decay=None,
