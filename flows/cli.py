@@ -45,7 +45,7 @@ for verb in (
 Set = Annotated[
     list[str] | None, typer.Option("-S", "--set", metavar="KEY=VALUE", help="A number of params.yaml, such as finetune.qa.max_steps=50.")
 ]
-Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base or gpu.")]
+Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base, pretrained or gpu.")]
 
 
 def main(root: Path) -> None:

@@ -112,7 +112,7 @@ def test_the_default_numbers_are_the_nano_profile(root):
     assert (root / "params.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("profile", ["base", "gpu"])
+@pytest.mark.parametrize("profile", ["base", "gpu", "pretrained"])
 def test_a_profile_and_back_to_nano_leaves_the_file_as_it_was(root, profile):
     before = (root / "params.yaml").read_bytes()
     settings.write(root, profile=profile)
@@ -134,5 +134,5 @@ def test_a_checkpoint_to_go_on_from_is_looked_at_before_anything_is_planned(root
 
 
 def test_an_unknown_profile_names_those_there_are(root):
-    with pytest.raises(UserError, match="no such profile; there is base, gpu, nano"):
+    with pytest.raises(UserError, match="no such profile; there is base, gpu, nano, pretrained"):
         settings.write(root, profile="pico")
