@@ -1,7 +1,7 @@
 """params.yaml as the verbs see it: every key checked before anything runs; `-S` and `--profile` written with the comments kept."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from flows.data import ingest
 from flows.trials import ranges, variants
 from model.errors import UserError
-from model.params import STRICT, Positive
+from model.params import STRICT, Lora, Positive
 from tasks import params
 
 STAGE = re.compile(r"python -m tasks (\w+)")
@@ -92,6 +92,7 @@ def check(root: Path, sections: dict[str, Any]) -> None:
                     module.check(built, root / "data" / "pretrained")
                 if name.startswith("finetune."):
                     module.check(built, name.partition(".")[2])
+                    _check_bases(built.lora, sections["pretrain"])
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")
@@ -101,6 +102,12 @@ def check(root: Path, sections: dict[str, Any]) -> None:
         variants.declared(sections)
     for unknown in sorted(set(sections) - read):
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
+
+
+def _check_bases(lora: Lora | None, bases: Mapping[str, Any]) -> None:
+    for base in lora.modules if lora else ():
+        if base not in bases:
+            raise UserError(f"params.yaml: finetuning.lora.modules.{base}: no such base; there is {', '.join(bases)}")
 
 
 def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any], read: set[str]) -> Iterator[tuple[str, Any]]:

@@ -60,7 +60,6 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     rows = examples.read(splits / "train.parquet", application.SCHEMA)
     held_out = examples.by_hash(examples.read(splits / "validation.parquet", application.SCHEMA), params.max_validation_examples)
     torch.set_num_threads(params.num_threads)
-    rows += augmenting.added(rows, application, params, Sources(base, reads, params.context, params.batch_size, params.seed))
     torch.manual_seed(params.seed)  # the head's first weights
     labels = application.labels(rows)
     model = application.open_model(base, labels, params.dropout)
@@ -71,6 +70,7 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     tokenizer = AutoTokenizer.from_pretrained(base)
     if model.can_generate():
         chat.settle(tokenizer, params.chat)
+    rows += augmenting.added(rows, application, params, Sources(base, reads, params.context, params.batch_size, params.seed))
     pad = Special.of(tokenizer).pad
 
     def encode(split: str, rows: Sequence[Row]) -> "Sequence[Feature]":

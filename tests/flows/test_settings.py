@@ -133,6 +133,11 @@ def test_a_checkpoint_to_go_on_from_is_looked_at_before_anything_is_planned(root
         settings.preview(root, ["pretrain.decoder.init_from=null", "pretrain.decoder.max_steps=0"])
 
 
+def test_adapters_for_a_base_that_is_none_are_refused(root):
+    with pytest.raises(UserError, match=r"^params\.yaml: finetuning\.lora\.modules\.decodr: no such base; there is encoder, decoder$"):
+        settings.preview(root, ["finetuning.lora={rank: 8, alpha: 16, dropout: 0.0, modules: {decodr: [q_proj]}}"])
+
+
 def test_an_unknown_profile_names_those_there_are(root):
     with pytest.raises(UserError, match="no such profile; there is base, gpu, nano, pretrained"):
         settings.write(root, profile="pico")

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from model import training
+from model import checkpoints, training
+from model.adaptation import add_adapters
 from model.backbone import DECODERS, ENCODERS, build
 from model.errors import UserError
 from model.losses import Batch, language_loss, mean_loss
-from model.params import Training
+from model.params import Lora, Training
 from model.rhythm import Rhythm
 from model.training import History, train
 
@@ -119,6 +120,46 @@ def test_the_loss_falls_and_the_history_says_how(tmp_path: Path) -> None:
     assert [entry["step"] for entry in history] == list(range(1, 31)) == shown
     assert [entry["step"] for entry in history if "validation_loss" in entry] == [10, 20, 30]
     assert all({"loss", "learning_rate", "gradient_norm"} <= set(entry) for entry in history)
+
+
+def adapted() -> PreTrainedModel:
+    model = base()
+    torch.manual_seed(1)
+    add_adapters(model, "decoder", Lora(rank=2, alpha=4.0, dropout=0.2, modules={"decoder": ["q_proj", "up_proj"]}), fresh=())
+    return model
+
+
+@pytest.mark.parametrize("moment", [2, 7, 11])
+def test_adapters_that_were_interrupted_end_with_the_same_bytes_and_seals_hold_nothing_else(tmp_path: Path, moment: int) -> None:
+    params = replace(PARAMS, layer_decay=0.7, ema_decay=0.9)
+    weights, history = trained(tmp_path / "whole", params, adapted())
+
+    def stop(done: int, total: int) -> None:
+        if done == moment:
+            raise Killed
+
+    with pytest.raises(Killed):
+        trained(tmp_path / "part", params, adapted(), progress=stop, sealed_every=2)
+    tensors, state = checkpoints.newest(tmp_path / "part") or ({}, {"step": 0})
+    assert state["step"] == moment - moment % 2
+    assert tensors
+    assert all("lora_" in name for name in tensors)
+    resumed, again = trained(tmp_path / "part", params, adapted())
+    assert same(weights, resumed)
+    assert history == again
+
+
+def test_a_rate_that_falls_with_depth_moves_the_embeddings_least(tmp_path: Path) -> None:
+    params = replace(PARAMS, max_steps=1, evaluate_every=1, warmup_share=0.0, weight_decay=0.0)
+    before = {name: weight.detach().clone() for name, weight in base().named_parameters()}
+    moved = {}
+    for layer_decay in (1.0, 0.5):
+        weights, _ = trained(tmp_path / str(layer_decay), replace(params, layer_decay=layer_decay))
+        moved[layer_decay] = {name: (weights[name] - before[name]).abs().max() for name in before}
+    ratios = {name: float(moved[0.5][name] / moved[1.0][name]) for name in before}
+    assert ratios["model.embed_tokens.weight"] == pytest.approx(0.25, rel=1e-3)
+    assert ratios["model.layers.0.self_attn.q_proj.weight"] == pytest.approx(0.5, rel=1e-3)
+    assert ratios["model.norm.weight"] == pytest.approx(1.0, rel=1e-3)
 
 
 @pytest.mark.parametrize("ema_decay", [None, 0.9])

@@ -134,18 +134,10 @@ def test_a_training_that_diverges_names_the_examples(application: str, base: str
         finetune.run(bases / base, splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=application)
 
 
-def test_adapters_are_merged_into_a_plain_checkpoint_and_seals_hold_only_what_is_trained(bases: Path, tmp_path: Path) -> None:
-    sealed: list[str] = []
-
-    def look(step: int, values: dict[str, float]) -> None:
-        for file in (tmp_path / "c").rglob("*.safetensors"):
-            sealed.extend(load_file(file))
-
+def test_adapters_are_merged_into_a_plain_checkpoint(bases: Path, tmp_path: Path) -> None:
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
     params = replace(PARAMS, lora=LORA)
-    finetune.run(
-        bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c", look), variant="sentiment"
-    )
+    finetune.run(bases / "bert", splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant="sentiment")
     before, after = (load_file(folder / "model.safetensors") for folder in (bases / "bert", tmp_path / "out"))
     assert not [name for name in after if "lora" in name or "base_layer" in name]
     changed = {name for name in after if name in before and not torch.equal(before[name], after[name])}
@@ -155,9 +147,6 @@ def test_adapters_are_merged_into_a_plain_checkpoint_and_seals_hold_only_what_is
     }
     difference = after["bert.encoder.layer.0.attention.self.query.weight"] - before["bert.encoder.layer.0.attention.self.query.weight"]
     assert torch.linalg.matrix_rank(difference, atol=1e-6) == 2
-    assert any("lora_A" in name for name in sealed)
-    assert any("classifier" in name for name in sealed)
-    assert not any("embeddings" in name or "base_layer" in name or "key" in name for name in sealed)
     AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
 
 
