@@ -34,7 +34,7 @@ class Row:
     difference: float | None
     low: float | None = None
     high: float | None = None
-    reason: str = ""  # why it failed
+    reason: str = ""  # why it failed, or cannot be
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -43,7 +43,7 @@ class Row:
         """For a table."""
         numbers = ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in self.numbers.items())
         if self.loss is None or self.difference is None:
-            return [self.name, numbers, "failed", self.reason, ""]
+            return [self.name, numbers, "none", self.reason, ""]
         difference = "" if self.name == PRESENT else f"{self.difference:+.4f}"
         interval = f"{self.low:+.4f} to {self.high:+.4f}" if self.low is not None and self.name != PRESENT else ""
         return [self.name, numbers, f"{self.loss:.4f}", difference, interval]
@@ -78,7 +78,7 @@ def ablate(root: Path, application: str, num_seeds: int, say: workspace.Say) -> 
     """Every variant of section `ablate`, trained with this many seeds, beside the present numbers; nothing is trained twice.
 
     Raises:
-        UserError: no such application or variants, a variant's number is not allowed, or the training fails with the present numbers.
+        UserError: no such application, variants or key, or the training fails with the present numbers.
     """
     if num_seeds < 1:
         raise UserError(f"--seeds {num_seeds}: nothing to train; give at least 1")
@@ -88,19 +88,39 @@ def ablate(root: Path, application: str, num_seeds: int, say: workspace.Say) -> 
     if application not in known:
         raise UserError(f"{application}: no such application in params.yaml; there is {', '.join(known)}")
     stage, section = f"finetune@{application}", f"finetune.{application}"
-    wanted = {PRESENT: {}} | {name: variants.assigned(numbers, section) for name, numbers in variants.declared(sections).items()}
-    for name, values in wanted.items():
-        try:
-            settings.change(root, lanes.assignments(values))
-        except UserError as error:
-            raise UserError(f"params.yaml: ablate.{name}: not allowed ({error})") from None
+    wanted: dict[str, dict[str, Any]] = {PRESENT: {}} | {
+        name: variants.assigned(numbers, section) for name, numbers in variants.declared(sections).items()
+    }
+    refused = {name: reason for name, values in wanted.items() if (reason := _refused(root, sections, name, values))}
     first = params.section(sections, section)["seed"]
     seeds = list(range(first, first + num_seeds))
     with stopping.promptly(), Display(root) as display, lanes.opened(root, display) as places:
-        losses = _losses(root, stage, wanted, seeds, places, say)
+        losses = _losses(root, stage, {name: wanted[name] for name in wanted if name not in refused}, seeds, places, say)
     confidence = float(params.select(sections, "evaluate.confidence"))
-    rows = [_row(name, values, losses[name], losses[PRESENT], confidence) for name, values in wanted.items()]
+    rows = [
+        Row(name, values, [], None, None, reason=refused[name])
+        if name in refused
+        else _row(name, values, losses[name], losses[PRESENT], confidence)
+        for name, values in wanted.items()
+    ]
     return Ablation(application, seeds, confidence, rows)
+
+
+def _refused(root: Path, sections: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> str:
+    """Why this application cannot be trained so; empty if it can.
+
+    Raises:
+        UserError: there is no such key for any.
+    """
+    for key in values:
+        above, _, last = key.rpartition(".")
+        if last not in (there := params.section(sections, above)):
+            raise UserError(f"params.yaml: ablate.{name}: {above} has no number called {last}; there is {', '.join(there)}")
+    try:
+        settings.change(root, lanes.assignments(values))
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 Losses = dict[int, float | TrialFailed]  # by seed

@@ -130,10 +130,10 @@ class Lanes:
             self._free.put(project)
 
     def _bring_above(self, project: Path, stage: str, name: str, parent: str | None) -> None:
-        """Bring what `stage` needs up to date."""
-        above = graph.upstream(self.shapes, [stage]) - {stage}
+        """Bring what `stage` needs with the values of this checkout up to date."""
         with self._above:
             with graph.opened(project) as repo:
+                above = graph.upstream(graph.shapes(repo), [stage]) - {stage}
                 stale = [one.name for one, decision in plan.foresee(repo, project) if one.name in above and decision.state != "fresh"]
             for one in stale:
                 folder = project / ".stemma" / "above"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 DIGITS = 3  # of a number that is drawn: more of them decide nothing and are hard to read
-YARDSTICKS = {"max_validation_examples", "mask_probability"}  # they decide what a validation loss measures
+YARDSTICKS = {"max_validation_examples", "masking", "mask_probability", "span"}  # they decide what a validation loss measures
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,7 @@ class _Study:
         """What the study is of: what the stage is made from, but for the numbers that vary, and the rules for varying them."""
         lowest = {key: limits.ends()[0] for key, limits in self.declared.items()}
         key = self.places.key(self.stage, self.fixed | _dotted(self.stage, lowest))
-        rules = {"seed": self.settings.seed, "batch": self.settings.batch, "random": self.settings.random_trials}
+        rules: dict[str, Any] = {"seed": self.settings.seed, "batch": self.settings.batch, "random": self.settings.random_trials}
         rules |= {"finished": self.settings.min_finished, "ranges": {key: repr(limits) for key, limits in self.declared.items()}}
         return hashlib.sha256(json.dumps([self.stage, key, rules], sort_keys=True).encode()).hexdigest()[:12]
 
