@@ -1,6 +1,6 @@
 """What stands around a prompt and after an answer: the tokenizer's chat template, or without one single special tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
@@ -61,7 +61,7 @@ def settle(tokenizer: PreTrainedTokenizerBase, chat: bool) -> None:
         )
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[Mapping[str, str]], begin: bool) -> str:
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], begin: bool) -> str:
     from jinja2 import TemplateError
 
     template = DAY + tokenizer.get_chat_template()
