@@ -1,10 +1,6 @@
 import math
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +20,6 @@ from model.params import Lora, Training
 from model.rhythm import Rhythm
 from model.training import History, train
 
-ROOT = Path(__file__).parents[2]
 PARAMS = Training(
     max_steps=12,
     batch_size=3,
@@ -182,27 +177,6 @@ def test_a_training_that_was_interrupted_ends_with_the_same_bytes(
     assert same(resumed, weights)
     assert again == history
     assert shown == [1, *range(2, 25, 2)]  # the curve has each step once, those before the checkpoint too
-
-
-@pytest.mark.e2e
-def test_a_training_killed_with_sigkill_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    script = f"""
-import importlib.util, os, pathlib, signal, sys
-spec = importlib.util.spec_from_file_location("tests_of_training", {str(Path(__file__))!r})
-tests = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tests)
-def progress(done, total):
-    if done == 8:
-        os.kill(os.getpid(), signal.SIGKILL)
-tests.trained(pathlib.Path({str(tmp_path / "cut")!r}), progress=progress)
-"""
-    killed = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["step-00000007", "step-00000008"]
-    weights, history = trained(tmp_path / "whole")
-    resumed, again = trained(tmp_path / "cut")
-    assert same(resumed, weights)
-    assert again == history
 
 
 def test_a_checkpoint_of_another_training_is_not_gone_on_from(tmp_path: Path) -> None:
