@@ -19,6 +19,18 @@ from filelock import FileLock
 os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files in the order to begin them: one that makes the lifecycle, long ones that do without, those that wait for it, the rest."""
+    files = dict[Path, list[pytest.Item]]()
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [path for path, tests in files.items() if any("lifecycle" in getattr(test, "fixturenames", ()) for test in tests)]
+    long = [path for path, tests in files.items() if any(test.get_closest_marker("e2e") for test in tests)]
+    order = [*waiting[:1], *(path for path in long if path not in waiting), *waiting[1:]]
+    places = {path: place for place, path in enumerate(order)}
+    items.sort(key=lambda item: places.get(item.path, len(order)))
+
+
 ENGLISH = """The teacher gave the girl a book in the garden. When was the bridge opened? The bridge was opened in 1932 and carries two
 railway tracks. This film is a warm and funny delight, and I loved every minute of it. A dull, slow, terrible waste of time. You can
 return a response directly. The city council voted on Monday to close the old bridge for repairs."""
