@@ -100,7 +100,8 @@ def shuffled(num_items: int, batch_size: int, seed: int) -> Callable[[int], list
 def blocks(features: Sequence[Feature], context: int, pad: int) -> list[dict[str, list[int]]]:
     """Whole examples packed into blocks of exactly `context` tokens: the longest first, each where it leaves the least room.
 
-    Best-fit decreasing (Johnson 1974; for language models Ding et al. 2024). A block has `input_ids`, `labels` and `documents`.
+    Best-fit decreasing (Johnson 1974; for language models Ding et al. 2024). A block has what a feature has, and `documents`, which numbers
+    its examples (padding: -1); a number that an example has stands at its first token, with `IGNORED` behind it.
     """
     rooms: list[list[int]] = [[] for _ in range(context + 1)]  # rooms[n]: bins with n tokens left
     bins: list[list[Feature]] = []
@@ -118,13 +119,13 @@ def blocks(features: Sequence[Feature], context: int, pad: int) -> list[dict[str
 
 
 def _block(content: Iterable[Feature], context: int, pad: int) -> dict[str, list[int]]:
-    block: dict[str, list[int]] = {"input_ids": [], "labels": [], "documents": []}
+    block: dict[str, list[int]] = {}
     for index, feature in enumerate(content):
-        block["input_ids"] += feature["input_ids"]
-        block["labels"] += feature["labels"]
-        block["documents"] += [index] * len(feature["input_ids"])
-    fillers = {"input_ids": pad, "labels": IGNORED, "documents": -1}
-    return {name: _fill(values, context, fillers[name]) for name, values in block.items()}
+        length = len(feature["input_ids"])
+        for name, value in {**feature, "documents": [index] * length}.items():
+            block.setdefault(name, []).extend(value if isinstance(value, list) else _fill([value], length, IGNORED))
+    fillers = {"input_ids": pad, "documents": -1}
+    return {name: _fill(values, context, fillers.get(name, IGNORED)) for name, values in block.items()}
 
 
 def _fill(values: list[int], length: int, filler: int) -> list[int]:

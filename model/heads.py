@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
 
 from .errors import UserError
@@ -38,6 +39,25 @@ def open_head(auto: Any, folder: Path, dropout: float, **settings: Any) -> PreTr
     for name, value in settings.items():
         setattr(config, name, value)
     return auto.from_pretrained(folder, config=config, dtype=torch.float32, attn_implementation="sdpa")
+
+
+def pools(model: PreTrainedModel) -> bool:
+    """Whether the head of `model` reads a whole text at once, and not each token."""
+    return type(model).__name__.endswith("ForSequenceClassification")
+
+
+def pooled(model: Any, hidden: Tensor, own: Tensor) -> Tensor:
+    """Logits (texts, labels) of last hidden states (texts, tokens, hidden), as the model's own class pools a text's `own` tokens."""
+    match model.config.model_type:
+        case "bert":
+            return model.classifier(model.dropout(model.bert.pooler(hidden)))
+        case "roberta":
+            return model.classifier(hidden)
+        case "modernbert":
+            mean = (hidden * own[..., None]).sum(1) / own.sum(1, keepdim=True)
+            return model.classifier(model.drop(model.head(mean if model.config.classifier_pooling == "mean" else hidden[:, 0])))
+        case _:
+            return model.score(hidden[torch.arange(len(own), device=own.device), own.sum(1) - 1])
 
 
 def names_of(labels: list[str]) -> dict[str, Any]:

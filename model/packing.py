@@ -57,6 +57,19 @@ def starts(documents: Tensor) -> Tensor:
     return torch.diff(documents, dim=-1, prepend=documents[:, :1] - 1) != 0
 
 
+def alone(documents: Tensor) -> tuple[Tensor, Tensor]:
+    """Each document of `documents` (batch, tokens) on a row of its own, in their order.
+
+    Both results are (rows, tokens of the longest): the places in the flattened batch, and which of them are the document's own tokens.
+    """
+    opens = (starts(documents) & (documents >= 0)).flatten()
+    firsts, own = opens.nonzero(), (documents >= 0).flatten()
+    lengths = torch.bincount((opens.cumsum(0) - 1)[own], minlength=len(firsts))[:, None]
+    index = torch.arange(int(lengths.max()), device=documents.device)
+    inside = index < lengths
+    return firsts + index * inside, inside
+
+
 def causal_labels(tokens: Tensor, documents: Tensor) -> Tensor:
     """Each token (batch, tokens) as its own label, but for a document's first, which nothing precedes, and for padding."""
     return tokens.masked_fill(starts(documents) | (documents < 0), IGNORED)

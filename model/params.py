@@ -33,6 +33,7 @@ class Training:
     patience: Positive  # evaluations without a lower validation loss before stopping
     precision: Literal["bfloat16", "float32"]
     compile: bool
+    slower_allowed: bool  # without bfloat16 instructions or a compiler, go on and be slower
     seed: Annotated[int, Ge(0)]
     num_threads: Positive
 

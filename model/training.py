@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from . import checkpoints as sealed
+from . import hardware, memory
 from .adaptation import rate_scales
 from .averages import Average
 from .errors import UserError
@@ -52,38 +53,47 @@ def train(
     those of an interrupted attempt first. `sources(i)` tells where micro-batch i comes from. `rhythm` says when to seal a checkpoint.
 
     Raises:
-        UserError: a loss or gradient is not finite, or `params.compile` has no C++ compiler.
+        UserError: a loss or gradient is not finite, or the machine lacks instructions, a compiler or memory.
     """
+    hardware.check(params)
     _settle(params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.nn.Module.to(model, device)
     if params.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    if params.compile:
+    with _autocast(model, params):
+        memory.require(memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay)), device)
+    if params.compile and hardware.has_compiler():
         model.base_model.compile(dynamic=False)
     rhythm = rhythm or Rhythm()
     run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
+    meter = hardware.Meter(model, params.precision)
     log_every = max(1, params.evaluate_every // 10)
     for entry in run.history:
         _show(log, entry)
     while not run.finished:
         step = run.step + 1
         _seed(params.seed, step)
-        micro_batches = [to_device(batch(run.step * params.accumulation + index), device) for index in range(params.accumulation)]
+        micro_batches = [batch(run.step * params.accumulation + index) for index in range(params.accumulation)]
+        meter.add(micro_batches)
+        micro_batches = [to_device(one, device) for one in micro_batches]
         norm = run.update(step, micro_batches, loss, sources)
         evaluating = step % params.evaluate_every == 0 or step == params.max_steps
         if step == 1 or step % log_every == 0 or evaluating:
             rate = learning_rate(step, params)
             entry = {"step": step, "loss": run.total / max(run.count, 1), "learning_rate": rate, "gradient_norm": norm}
             run.total, run.count = 0.0, 0
+            speed = meter.read()
             if evaluating:
                 entry |= run.evaluate(validate)
                 run.judge(entry["validation_loss"])
             run.history.append(entry)
-            _show(log, entry)
+            _show(log, entry | speed)
+            meter.pause()
         if rhythm.due(run.num_bytes):
             with rhythm.sealing():
                 run.seal()
+            meter.pause()
         progress(step, params.max_steps)
     run.restore_best()
     return run.history
@@ -205,18 +215,10 @@ def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:
 
 def _settle(params: Training) -> None:
     """Everything global that decides bits."""
-    if params.compile and not shutil.which(_compiler()):
-        raise UserError(f"params.yaml: training.compile: no C++ compiler ({_compiler()}) on PATH; install one, or set it to false")
     torch.set_num_threads(params.num_threads)
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
-
-
-def _compiler() -> str:
-    from torch._inductor import config
-
-    return config.cpp.cxx[1]
 
 
 def _seed(seed: int, step: int) -> None:

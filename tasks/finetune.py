@@ -40,6 +40,7 @@ class Params(Training, Augmentation):
     frozen_layers: Annotated[int, Ge(0)]  # the embeddings and so many layers stay as they are
     chat: bool  # prompts of generative applications go through the base's chat template
     max_validation_examples: Positive  # by the hash of the example
+    packed: bool  # several examples in a block of `context` tokens; batch_size counts blocks then
 
 
 def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
@@ -50,11 +51,12 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     import torch
     from transformers import AutoTokenizer
 
-    from model import adaptation, chat
+    from model import adaptation, chat, hardware
     from model.features import Special, blocks, by_length, in_batches, padded
     from model.losses import head_loss, language_loss, mean_loss
     from model.training import train
 
+    hardware.check(params)
     application = applications.load(variant)
     check(params, variant)
     rows = examples.read(splits / "train.parquet", application.SCHEMA)
@@ -77,7 +79,7 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
         features = application.encode(rows, tokenizer, params.context, labels)
         if not features:
             raise UserError(f"{splits / split}.parquet: no row fits {params.context} tokens; raise finetune.{variant}.context")
-        return blocks(features, params.context, pad) if model.can_generate() else features
+        return blocks(features, params.context, pad) if params.packed else features
 
     train_features, validation_features = encode("train", rows), encode("validation", held_out)
     order = in_batches(_lengths(train_features), params.batch_size, params.seed)

@@ -56,10 +56,11 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
     import torch
     from transformers import AutoTokenizer
 
-    from model import backbone, losses, training
+    from model import backbone, hardware, losses, training
     from model.features import shuffled
 
     check(params, checkpoints)
+    hardware.check(params)
     torch.set_num_threads(params.num_threads)
     ours = AutoTokenizer.from_pretrained(tokens)
     origin = None if params.init_from is None else origins.find(checkpoints, params.init_from, params.architecture)

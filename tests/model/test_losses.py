@@ -79,5 +79,6 @@ def test_classes_and_spans_have_the_loss_that_their_models_report() -> None:
     assert mean_loss(classifier, [batch], head_loss) == pytest.approx(float(classifier(**batch).loss), rel=1e-5)
     config.num_labels = 2
     reader = AutoModelForQuestionAnswering.from_config(config).eval()
-    batch = {"input_ids": TOKENS, "start_positions": torch.tensor([1, 0, 4]), "end_positions": torch.tensor([3, 0, 9])}
+    batch = {"input_ids": TOKENS, "attention_mask": torch.ones_like(TOKENS)}
+    batch |= {"start_positions": torch.tensor([1, 0, 4]), "end_positions": torch.tensor([3, 0, 9])}
     assert mean_loss(reader, [batch], head_loss) == pytest.approx(float(reader(**batch).loss), rel=1e-5)

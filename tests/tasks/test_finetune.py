@@ -36,6 +36,7 @@ PARAMS = finetune.Params(
     patience=4,
     precision="float32",
     compile=False,
+    slower_allowed=False,
     seed=1,
     num_threads=1,
     dropout=0.1,
@@ -44,6 +45,7 @@ PARAMS = finetune.Params(
     frozen_layers=0,
     chat=False,
     max_validation_examples=6,
+    packed=True,
     augment=(),
     augment_share=0.1,
     augment_rows=100,
@@ -130,7 +132,7 @@ def test_a_training_that_diverges_names_the_examples(application: str, base: str
     splits = write_splits(tmp_path / "splits", application, ROWS[application])
     params = replace(PARAMS, learning_rate=1e30, gradient_clip=1e30, schedule="constant", warmup_share=0.0, batch_size=2)
     text = "(warm|dull) film" if application == "sentiment" else "The bridge"
-    with pytest.raises(UserError, match=rf'^training: the loss is .* at step \d, on "[^"]*{text}.*"; lower learning_rate \(.*\)$'):
+    with pytest.raises(UserError, match=rf'^training: the loss is .* at step \d, on "[^"]*{text}.*; lower learning_rate \(.*\)$'):
         finetune.run(bases / base, splits, NOTHING, tmp_path / "out", params=params, session=session(tmp_path / "c"), variant=application)
 
 

@@ -43,6 +43,7 @@ PARAMS = pretrain.Params(
     patience=5,
     precision="float32",
     compile=False,
+    slower_allowed=False,
     seed=1,
     num_threads=1,
 )

@@ -1,0 +1,159 @@
+"""Tokens per second of Stemma's training loop and of others, on the same shapes and the same tokens, by turns in one process.
+
+`python -m benchmarks.training [--built build] [--rounds 3] [--steps 4] [--threads 1] [--only clm mlm sentiment qa]`. The others
+(`benchmarks/loops.py`): Transformers' Trainer as its examples set it, the same with its best flags for this machine, and for a causal model
+a minimal loop after nanoGPT. The fine-tunings read the tokenizer and the prepared splits under `--built`. One JSON document on stdout:
+medians of tokens (no padding counts) per second of the processors and of the clock, Stemma's ratio to each by the former, which other
+programs disturb less, and the matrix-multiplication rate measured between the turns with the share of it that Stemma uses.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import loops
+from model import applications, features, hardware, packing
+from model.backbone import build
+from model.losses import head_loss, language_loss
+from model.vocabulary import CLS, IGNORED, MASK, PAD, SEP
+from tasks import tables
+
+SIZES: dict[str, Any] = {"hidden_size": 384, "num_layers": 6, "num_heads": 6, "dropout": 0.0, "seed": 1}
+VOCABULARY, CONTEXT, BATCH = 8192, 256, 8
+DOCUMENT = 600  # tokens of a document, on average
+MASKED = 0.15
+EXAMPLES, IN_BATCH = 2000, 32  # of a fine-tuning, in all and in a batch
+CONTEXTS = {"sentiment": 128, "qa": 384}
+
+
+def clm() -> loops.Case:
+    """A causal model from scratch."""
+    tokens, documents = _blocks()
+    model = build("llama", vocab_size=VOCABULARY, context=CONTEXT, intermediate_size=1024, **SIZES)
+
+    def batch(index: int) -> dict[str, torch.Tensor]:
+        rows = [(index * BATCH + row) % len(tokens) for row in range(BATCH)]
+        return {
+            "input_ids": tokens[rows],
+            "documents": documents[rows],
+            "labels": packing.causal_labels(tokens[rows], documents[rows]),
+        }
+
+    rows = [{"input_ids": row, "labels": row} for row in tokens]
+    return loops.Case(model, batch, language_loss, rows, BATCH, loops.stacked)
+
+
+def mlm() -> loops.Case:
+    """A masked model from scratch."""
+    tokens, documents = _blocks()
+    model = build("modernbert", vocab_size=VOCABULARY, context=CONTEXT, intermediate_size=768, **SIZES)
+
+    def masked(rows: torch.Tensor, index: int) -> dict[str, torch.Tensor]:
+        chosen = torch.rand(rows.shape, generator=torch.Generator().manual_seed(index)) < MASKED
+        return {"input_ids": rows.masked_fill(chosen, MASK), "labels": rows.masked_fill(~chosen, IGNORED)}
+
+    def batch(index: int) -> dict[str, torch.Tensor]:
+        rows = [(index * BATCH + row) % len(tokens) for row in range(BATCH)]
+        return {**masked(tokens[rows], index), "documents": documents[rows]}
+
+    rows = [masked(row, index) for index, row in enumerate(tokens)]
+    return loops.Case(model, batch, language_loss, rows, BATCH, loops.stacked)
+
+
+def fine_tuning(name: str, built: Path) -> loops.Case:
+    """An application on an encoder of the same shape; the Trainer pads each batch to its longest example."""
+    from transformers import AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(built / "tokenizer")
+    application, context = applications.load(name), CONTEXTS[name]
+    rows = list(tables.rows(built / f"prepare/{name}/train.parquet"))[:EXAMPLES]
+    labels = application.labels(rows)
+    encoded = application.encode(rows, tokenizer, context, labels)
+    base = build("modernbert", vocab_size=len(tokenizer), context=context, intermediate_size=768, **SIZES)
+    auto: Any = AutoModelForQuestionAnswering if name == "qa" else AutoModelForSequenceClassification
+    base.config.num_labels = 2 if name == "qa" else len(labels)
+    model = auto.from_config(base.config, attn_implementation="sdpa", dtype=torch.float32)
+    blocks = features.blocks(encoded, context, PAD)
+    in_batch = max(1, round(IN_BATCH * len(blocks) / len(encoded)))  # blocks with as many examples
+    order = features.in_batches([context] * len(blocks), in_batch, 1)
+    mixed = [encoded[at] for at in np.random.default_rng(1).permutation(len(encoded))]
+    return loops.Case(
+        model,
+        lambda index: features.padded([blocks[at] for at in order(index)], PAD),
+        head_loss,
+        mixed,
+        IN_BATCH,
+        loops.dynamically_padded,
+    )
+
+
+def _blocks() -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(1)
+    lengths = 16 + random.exponential(DOCUMENT - 16, 400).astype(int)
+    documents = ([CLS, *random.integers(10, VOCABULARY, length).tolist(), SEP] for length in lengths)
+    tokens, indices = zip(*packing.pack(documents, CONTEXT), strict=True)
+    return torch.tensor(tokens[:-1]), torch.tensor(indices[:-1])
+
+
+def compare(case: loops.Case, others: Sequence[str], rounds: int, steps: int) -> dict[str, Any]:
+    """Turns of each loop on `case`, and what they come to."""
+    numbers: dict[str, list[loops.Turn]] = {name: [] for name in ("stemma", *others)}
+    rates = []
+    for _ in range(rounds):
+        for name, turns in numbers.items():
+            rates.append(hardware.matmul_rate(loops.precision(), torch.device("cpu")) / torch.get_num_threads())
+            turns.append(loops.LOOPS[name](case, steps))
+    speeds = {name: statistics.median(turn.tokens / turn.processor_seconds for turn in turns) for name, turns in numbers.items()}
+    meter = hardware.Meter(case.model, loops.precision())
+    meter.add([case.batch(0)])
+    rate = statistics.median(rates)
+    by_clock = {name: statistics.median(turn.tokens / turn.seconds for turn in turns) for name, turns in numbers.items()}
+    return {
+        "tokens_per_processor_second": {name: round(speed, 1) for name, speed in speeds.items()},
+        "tokens_per_second": {name: round(speed, 1) for name, speed in by_clock.items()},
+        "stemma_to": {name: round(speeds["stemma"] / speed, 2) for name, speed in speeds.items() if name != "stemma"},
+        "matmul_gflops_of_a_core": round(rate / 1e9, 1),
+        "stemma_share_of_matmul_rate": round(meter.operations / meter.tokens * speeds["stemma"] / rate, 3),
+    }
+
+
+def main() -> None:
+    """See the first lines of this file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--built", type=Path, default=Path("build"))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=4, help="measured in a turn, after two that are not")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs="+", default=["clm", "mlm", "sentiment", "qa"])
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    if missing := loops.missing():
+        sys.exit(f"the Trainer needs {missing}, which is not installed; install it, and this compares with it")
+    cases: dict[str, tuple[Callable[[], loops.Case], Sequence[str]]] = {
+        "clm": (clm, ("trainer", "trainer_best", "plain")),
+        "mlm": (mlm, ("trainer", "trainer_best")),
+        **{name: (lambda name=name: fine_tuning(name, given.built), ("trainer", "trainer_best")) for name in CONTEXTS},
+    }
+    found: dict[str, Any] = {
+        "precision": loops.precision(),
+        "compiled": hardware.has_compiler(),
+        "threads": given.threads,
+        "context": CONTEXT,
+        "batch": BATCH,
+    }
+    for name in given.only:
+        make, others = cases[name]
+        found[name] = compare(make(), others, given.rounds, given.steps)
+        sys.stderr.write(f"{name}: {json.dumps(found[name])}\n")
+    sys.stdout.write(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
