@@ -141,3 +141,47 @@ def test_adapters_for_a_base_that_is_none_are_refused(root):
 def test_an_unknown_profile_names_those_there_are(root):
     with pytest.raises(UserError, match="no such profile; there is base, gpu, nano, pretrained"):
         settings.write(root, profile="pico")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["finetune.srl.augment=[random_swap]"],
+            r"finetune\.srl\.augment: random_swap: the tags follow the order of the words; take it out",
+        ),
+        (
+            ["finetune.qa.augment=[back_translation]"],
+            r"finetune\.qa\.augment: back_translation: the answers are passages of the text as it is",
+        ),
+        (
+            ["finetune.sentiment.augment=[back_translation]"],
+            r"back_translation reads finetune/translation; set finetune\.sentiment\.reads to it",
+        ),
+        (["finetune.sentiment.augment=[shuffle]"], r"finetune\.sentiment\.augment\.0: input should be 'random_swap', .* got 'shuffle'"),
+        (["pretrain.encoder.masking=null"], r"pretrain: masking, mask_probability and span: modernbert needs all of them"),
+        (["pretrain.encoder.span.stop=1.0"], r"pretrain\.encoder\.span\.stop: .* less than 1, got 1\.0"),
+    ],
+)
+def test_masks_and_methods_that_do_not_fit_are_one_line_before_anything_runs(root, assignments, message):
+    (root / "data").mkdir()
+    with pytest.raises(UserError, match=message) as error:
+        settings.change(root, assignments)
+    assert "\n" not in str(error.value)
+
+
+def test_a_fine_tuning_needs_the_translation_model_only_when_it_reads_it(root):
+    from flows import graph
+
+    (root / ".dvc").mkdir()
+    (root / ".dvc/config").write_text("[core]\n    no_scm = true\n", encoding="utf-8")
+
+    def needs(*assignments):
+        with graph.opened(root, {"params.yaml": settings.change(root, assignments)}) as repo:
+            return graph.shapes(repo)["finetune@sentiment"].needs
+
+    assert needs() == needs("finetune.sentiment.augment=[random_swap,synonym]") == ("code", "prepare", "pretrain@encoder")
+    asked = ["finetune.sentiment.augment=[back_translation]", "finetune.sentiment.reads=finetune/translation"]
+    assert set(needs(*asked)) == {"code", "prepare", "pretrain@encoder", "finetune@translation"}
+    with pytest.raises(UserError, match=r"finetune@translation, .*: these need each other in a circle"):
+        needs("finetune.translation.reads=finetune/translation")
