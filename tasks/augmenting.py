@@ -55,6 +55,8 @@ def check(numbers: Augmentation, columns: Sequence[str], name: str) -> None:
     Raises:
         UserError: one does not; the message names it.
     """
+    if numbers.reads == f"finetune/{name}":
+        raise UserError(f"params.yaml: finetune.{name}.reads: {numbers.reads} is the model itself; set it to {CORPUS}")
     for method in numbers.augment:
         if reason := augmentation.refused(method, columns):
             raise UserError(f"params.yaml: finetune.{name}.augment: {method}: {reason}; take it out")

@@ -185,3 +185,23 @@ def test_a_fine_tuning_needs_the_translation_model_only_when_it_reads_it(root):
     assert set(needs(*asked)) == {"code", "prepare", "pretrain@encoder", "finetune@translation"}
     with pytest.raises(UserError, match=r"finetune@translation, .*: these need each other in a circle"):
         needs("finetune.translation.reads=finetune/translation")
+
+
+def test_every_variant_of_an_ablation_suits_some_application_and_is_left_out_only_where_it_does_not(root):
+    from flows.trials import lanes, variants
+
+    sections = params.read(root / "params.yaml")
+    left_out = {}
+    for application in sections["finetune"]:
+        for name, values in variants.declared(sections).items():
+            try:
+                settings.change(root, lanes.assignments(variants.assigned(values, f"finetune.{application}")))
+            except UserError:
+                left_out.setdefault(name, set()).add(application)
+    assert left_out == {
+        "random swap": {"srl"},
+        "random insertion": {"translation"},
+        "synonyms": {"translation"},
+        "masked language model": {"translation"},
+        "back-translation": {"translation", "qa", "srl"},
+    }

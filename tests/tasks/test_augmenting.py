@@ -74,6 +74,10 @@ def test_what_does_not_fit_is_one_line_before_any_compute() -> None:
         augmenting.check(replace(NUMBERS, augment=("back_translation",)), text, "sentiment")
     with pytest.raises(UserError, match=r"augment: synonym reads prepare/corpus; set finetune\.sentiment\.reads to it"):
         augmenting.check(replace(NUMBERS, augment=("synonym",), reads="pretrain/encoder"), text, "sentiment")
+    with pytest.raises(
+        UserError, match=r"finetune\.translation\.reads: finetune/translation is the model itself; set it to prepare/corpus"
+    ):
+        augmenting.check(replace(NUMBERS, augment=("reverse",), reads="finetune/translation"), ["source_lang"], "translation")
     augmenting.check(replace(NUMBERS, augment=("random_deletion", "synonym", "masked_lm")), srl, "srl")
 
 
