@@ -112,7 +112,7 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    facts = {"application": variant, "context": params.context, "labels": labels}
+    facts = {"application": variant, "context": params.context, "labels": application.labels(rows)}
     (out / "application.json").write_text(json.dumps(facts, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "history.jsonl").write_text("".join(json.dumps(entry, sort_keys=True) + "\n" for entry in history), encoding="utf-8")
     best = min((entry for entry in history if "validation_loss" in entry), key=lambda entry: entry["validation_loss"])
