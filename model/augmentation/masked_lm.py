@@ -54,7 +54,7 @@ def changes(
                 old = texts[at].pieces[piece]
                 if new := _drawn(row, old, kinds, tokenizer, choices, randoms[at]):
                     changed[at][piece] = (cased(new, old), piece)
-    return changed
+    return [*changed]
 
 
 def _kinds(tokenizer: "PreTrainedTokenizerBase") -> np.ndarray:
