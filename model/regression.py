@@ -54,11 +54,14 @@ def _features(texts: Sequence[str], others: Sequence[str], params: Fitting) -> I
 
 def _means(vectors: Any, sentences: Sequence[Sequence[str]]) -> np.ndarray:
     """The mean vector of each sentence's known words, of length 1 (sentences, size); zeros where none is known."""
-    means = np.zeros((len(sentences), vectors.vector_size), dtype=np.float32)
-    for place, sentence in enumerate(sentences):
-        if sentence:
-            means[place] = vectors.get_mean_vector(list(sentence), pre_normalize=False, post_normalize=True)
-    return means
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.preprocessing import normalize
+
+    known = sorted(word for word in {word for sentence in sentences for word in sentence} if word in vectors)
+    if not known:
+        return np.zeros((len(sentences), vectors.vector_size), dtype=np.float32)
+    counts = CountVectorizer(analyzer=list, vocabulary=known).transform(sentences)
+    return normalize(counts @ np.stack([vectors[word] for word in known]))
 
 
 def _hash(text: str) -> int:
