@@ -39,7 +39,7 @@ def comparisons(root: Path) -> list[Comparison]:
     """All comparisons that the stages evaluate and assess made the last time they ran.
 
     Raises:
-        UserError: neither has run.
+        UserError: neither has run, or only an earlier version of it.
     """
     found = [*_of_bases(root), *_of_applications(root)]
     if not found:
@@ -64,6 +64,8 @@ def _of_applications(root: Path) -> Iterator[Comparison]:
         judged = _read(file)
         name, metric, count = judged["application"], judged["metric"], judged["num_examples"]
         for yardstick, told in judged["comparison"].items():
+            if "low" not in told:
+                raise UserError(f"{file.relative_to(root)}: of an earlier version, without intervals; `stemma run` makes it again")
             value, other = judged["metrics"][metric]["value"], judged["baseline"][yardstick][metric]["value"]
             reason = _reason(metric, told, f"{count} examples", _trained(root, f"finetune@{name}"))
             yield Comparison(name, "all", count, metric, value, yardstick, other, **told, reason=reason, synthetic=judged["synthetic"])
@@ -78,7 +80,10 @@ def _reason(metric: str, told: Mapping[str, Any], sample: str, trained: str) -> 
 
 def _trained(root: Path, stage: str) -> str:
     """How much a model was trained, in numbers that say why it is no better than it is."""
-    numbers, seconds = _read(root / f"build/metrics/{stage}.json"), recorded_seconds(root).get(stage)
+    file = root / f"build/metrics/{stage}.json"
+    if not file.exists():
+        return f"{stage}, which has no numbers now; `stemma run` completes it"
+    numbers, seconds = _read(file), recorded_seconds(root).get(stage)
     told = f"{numbers['num_steps']:,.0f} steps"
     if seconds is not None:
         told += f" in {seconds:,.0f} s"

@@ -43,6 +43,19 @@ def test_what_beats_its_yardstick_needs_no_reason_and_what_does_not_has_one(tmp_
     assert yardsticks.comparisons(tmp_path)[0].reason == reason
 
 
+def test_a_training_without_numbers_and_an_evaluation_without_intervals_are_no_traceback(tmp_path: Path) -> None:
+    evaluated(tmp_path, difference=-0.1, p_value=1.0, beats=False)
+    (tmp_path / "build/metrics/finetune@sentiment.json").unlink()
+    reason = "not better after finetune@sentiment, which has no numbers now; `stemma run` completes it"
+    assert yardsticks.comparisons(tmp_path)[0].reason == reason
+    file = tmp_path / "build/evaluate/sentiment/evaluation.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"low": 0.1, "high": 0.3, ', ""), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"build/evaluate/sentiment/evaluation.json: of an earlier version, without intervals; `stemma run`"
+    ):
+        yardsticks.comparisons(tmp_path)
+
+
 def test_a_base_is_compared_as_a_whole_and_by_language_and_source_and_less_loss_is_better(tmp_path: Path) -> None:
     worse = {"value": 1.6, "comparison": {"difference": 0.3, "low": 0.2, "high": 0.4, "p_value": 1.0, "beats": False}}
     better = {"value": 2.0, "comparison": {"difference": -0.1, "low": -0.3, "high": 0.1, "p_value": 0.2, "beats": False}}
