@@ -4,7 +4,7 @@ import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from model import features, hardware, training
 from model.losses import Batch, Loss
 from model.params import Training
 from model.vocabulary import PAD
+from tasks import params
 
 WARM = 2  # steps that are not measured: they compile
 RATE = 5e-5
@@ -74,26 +75,17 @@ def stemma(case: Case, steps: int) -> Turn:
     """`model/training.py`; one step more is made, because the last one evaluates."""
     stamps = Stamps()
     total = WARM + steps + 1
-    numbers = Training(
-        max_steps=total,
-        batch_size=case.in_batch,
-        accumulation=1,
-        learning_rate=RATE,
-        schedule="cosine",
-        warmup_share=0.1,
-        decay_share=0.1,
-        weight_decay=0.01,
-        gradient_clip=1.0,
-        gradient_checkpointing=False,
-        ema_decay=None,
-        evaluate_every=total,
-        patience=1,
-        precision=precision(),  # type: ignore[arg-type]
-        compile=hardware.has_compiler(),
-        slower_allowed=False,
-        seed=1,
-        num_threads=torch.get_num_threads(),
-    )
+    shipped = params.section(params.read(Path("params.yaml")), "pretrain.decoder")
+    section = {field.name: shipped[field.name] for field in fields(Training)} | {
+        "max_steps": total,
+        "batch_size": case.in_batch,
+        "learning_rate": RATE,
+        "evaluate_every": total,
+        "precision": precision(),
+        "compile": hardware.has_compiler(),
+        "num_threads": torch.get_num_threads(),
+    }
+    numbers = params.build(Training, section, "training")
     with tempfile.TemporaryDirectory() as folder:
         training.train(
             case.model,

@@ -110,6 +110,7 @@ def compare(case: loops.Case, others: Sequence[str], rounds: int, steps: int) ->
         for name, turns in numbers.items():
             rates.append(hardware.matmul_rate(loops.precision(), torch.device("cpu")) / torch.get_num_threads())
             turns.append(loops.LOOPS[name](case, steps))
+            sys.stderr.write(f"{name}: {turns[-1]}\n")
     speeds = {name: statistics.median(turn.tokens / turn.processor_seconds for turn in turns) for name, turns in numbers.items()}
     meter = hardware.Meter(case.model, loops.precision())
     meter.add([case.batch(0)])
