@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from flows import settings
+from flows import processes, settings
 from flows.history.git import git
 from flows.trials import study
 from flows.trials.study import Tuned
@@ -89,6 +91,29 @@ def test_a_study_that_was_killed_again_and_again_ends_like_one_that_was_not(lear
     assert seen(tuned(learning)) == undisturbed
     assert all(ran()[f"began {x}"] == times for x, times in known.items())
     assert list((learning / ".stemma/checkouts").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_trials_at_once_and_leaves_nothing_behind(learning: Path, ran: Ran, number: int) -> None:
+    command = [sys.executable, "-c", STEMMA, str(learning), "tune", "learn", "--trials", str(TRIALS)]
+    with subprocess.Popen(
+        command,
+        cwd=learning,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while running.poll() is None and not any(name.startswith("began") for name in ran()):
+            time.sleep(0.02)
+        running.send_signal(number)
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 128 + number
+    assert "Traceback" not in said
+    here = [one.pid for one in psutil.process_iter(["cwd"]) if (one.info["cwd"] or "").startswith(str(learning))]
+    assert here == [os.getpid()]
+    assert not processes.running(learning)
 
 
 def kill_after(root: Path, num_trials: int, seconds: float) -> None:
