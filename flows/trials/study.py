@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
@@ -77,8 +78,15 @@ def tune(root: Path, stages: Sequence[str], num_trials: int, say: workspace.Say)
 
 
 def adopted(root: Path, found: Sequence[Tuned]) -> str:
-    """The text of params.yaml with the best numbers; nothing is saved."""
-    return settings.change(root, [assignment for one in found for assignment in lanes.assignments(one.values())])
+    """The text of params.yaml with the best numbers, where they are others; nothing is saved."""
+    sections = params.read(root / "params.yaml")
+    better: dict[str, Any] = {}
+    for one in found:
+        present = params.section(sections, one.stage.replace("@", ".", 1))
+        better |= _dotted(one.stage, {key: value for key, value in one.winner.values.items() if present[key] != value})
+    if not better:
+        return (root / "params.yaml").read_text(encoding="utf-8")
+    return settings.change(root, lanes.assignments(better))
 
 
 def _checked(root: Path, stages: Sequence[str]) -> dict[str, dict[str, Range]]:
@@ -188,6 +196,7 @@ class _Study:
         return f"{self.stage} trial {ended.number}: {came} with {numbers} ({ended.seconds:.1f} s){so_far}"
 
     def _concluded(self, kept: Journal, study: str, num_trials: int) -> Tuned:
+        shutil.rmtree(kept.folder / "running", ignore_errors=True)  # what failed trials have left
         trials = kept.before(num_trials)
         best = min((one for one in trials if one.value is not None), key=_by_loss)
         shares = proposals.importances(self.declared, self.settings, trials)

@@ -141,6 +141,7 @@ def test_numbers_that_the_stage_fails_with_are_a_failed_trial_unless_they_are_th
     (learning / "params.yaml").write_text(text.replace("low: 1.0, high: 9.0", "low: 0.1, high: 0.9"))
     found = tuned(learning, 3)
     assert [one.state for one in found.trials] == ["complete", "failed", "failed"]
+    assert study.adopted(learning, [found]) == (learning / "params.yaml").read_text()  # the present numbers are the best
     assert found.trials[1].reason.endswith("exit code 1: the loss is not finite")
     (learning / "params.yaml").write_text(text.replace("x: 5.0", "x: 0.5"))
     with pytest.raises(UserError, match="learn: exit code 1: the loss is not finite"):
