@@ -27,6 +27,8 @@ def yardsticks(context: typer.Context, as_json: Json = False) -> None:
             f"{one.other:.3f}",
             f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})",
             f"{one.p_value:.3f}",
-            "[green]beats it[/]" if one.beats else f"[yellow]does not beat it[/]: {one.reason}",
+            "[green]beats it[/]" if one.beats else "[yellow]does not beat it[/]",
         )
-    return console.print(table)
+    console.print(table)
+    for name, reason in dict.fromkeys((one.name, one.reason) for one in found if not one.beats):
+        console.print(f"{name}: {reason}", highlight=False)
