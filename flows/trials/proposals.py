@@ -69,11 +69,12 @@ def propose(ranges: Ranges, tune: Tune, ended: Sequence[Ended], present: Mapping
 
 
 def stopped_at(points: Mapping[int, float], ended: Sequence[Ended], tune: Tune, last: int | None) -> int | None:
-    """The first step, before the `last`, at which a trial with these `points` is worse than the median of the `ended` ones; else None."""
+    """The first step, before the `last` and after the spared ones, at which these `points` are worse than the median of the `ended`."""
     from optuna.pruners import MedianPruner
     from optuna.trial import TrialState, create_trial
 
-    pruner, study = MedianPruner(n_startup_trials=tune.min_finished), _study({}, tune, ended, seed=0)
+    spared = int(tune.spared_share * (last or 0))
+    pruner, study = MedianPruner(n_startup_trials=tune.min_finished, n_warmup_steps=spared), _study({}, tune, ended, seed=0)
     steps = sorted(points)
     for place, step in enumerate(steps, 1):
         so_far = create_trial(state=TrialState.RUNNING, intermediate_values={one: points[one] for one in steps[:place]})

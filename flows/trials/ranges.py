@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, MinLen
 
 from model.errors import UserError
-from model.params import STRICT, Positive
+from model.params import STRICT, Positive, Share
 from tasks import params
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ class Tune:
     batch: Positive  # trials proposed together
     random_trials: Positive  # before proposals learn from what there is
     min_finished: Positive  # trials that came to their end before one is stopped
+    spared_share: Share  # of max_steps, in which none is stopped
     ranges: dict[str, Any]
 
 

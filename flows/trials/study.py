@@ -138,7 +138,8 @@ class _Study:
         lowest = {key: limits.ends()[0] for key, limits in self.declared.items()}
         key = self.places.key(self.stage, self.fixed | _dotted(self.stage, lowest))
         rules: dict[str, Any] = {"seed": self.settings.seed, "batch": self.settings.batch, "random": self.settings.random_trials}
-        rules |= {"finished": self.settings.min_finished, "ranges": {key: repr(limits) for key, limits in self.declared.items()}}
+        rules |= {"finished": self.settings.min_finished, "spared": self.settings.spared_share}
+        rules |= {"ranges": {key: repr(limits) for key, limits in self.declared.items()}}
         return hashlib.sha256(json.dumps([self.stage, key, rules], sort_keys=True).encode()).hexdigest()[:12]
 
     def _batch(self, kept: Journal, first: int, num_trials: int) -> bool:

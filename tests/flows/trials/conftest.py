@@ -45,6 +45,7 @@ tune:
   batch: 2
   random_trials: 3
   min_finished: 2
+  spared_share: 0.5
   ranges: {learn: {x: {low: 1.0, high: 9.0}}}
 """
 

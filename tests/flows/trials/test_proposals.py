@@ -1,5 +1,6 @@
 """What is tried next and what is given up: functions of what is over, the same each time."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from flows.trials.proposals import Ended, importances, propose, stopped_at
 from flows.trials.ranges import Range, Tune
 
-TUNE = Tune(seed=1, batch=2, random_trials=4, min_finished=2, ranges={})
+TUNE = Tune(seed=1, batch=2, random_trials=4, min_finished=2, spared_share=0.0, ranges={})
 RANGES = {"x": Range(0.0, 10.0, False, False, None), "kind": Range(0, 0, False, False, ("a", "b"))}
 PRESENT = {"x": 9.0, "kind": "b"}
 
@@ -28,7 +29,7 @@ def test_the_first_trial_has_the_present_numbers_and_the_same_seed_proposes_the_
     first = study(12)
     assert first[0].values == PRESENT
     assert first == study(12)
-    assert first[1:] != study(12, Tune(seed=2, batch=2, random_trials=4, min_finished=2, ranges={}))[1:]
+    assert first[1:] != study(12, Tune(seed=2, batch=2, random_trials=4, min_finished=2, spared_share=0.0, ranges={}))[1:]
 
 
 def test_proposals_follow_what_is_over_whatever_its_order_of_ending() -> None:
@@ -37,8 +38,8 @@ def test_proposals_follow_what_is_over_whatever_its_order_of_ending() -> None:
 
 
 def test_proposals_learn_where_the_loss_is_low() -> None:
-    ended = study(30)
-    late = [abs(one.values["x"] - 3) for one in ended[15:]]
+    ended = study(24)
+    late = [abs(one.values["x"] - 3) for one in ended[12:]]
     early = [abs(one.values["x"] - 3) for one in ended[:8]]
     assert sum(late) / len(late) < sum(early) / len(early)
     assert min(one.value or 0 for one in ended) < loss(PRESENT)
@@ -81,8 +82,18 @@ def test_a_trial_is_stopped_where_it_is_worse_than_the_median(points: dict[int, 
     assert stopped_at(points, ended[:1], TUNE, last) is None  # too few to judge by
 
 
+def test_no_trial_is_stopped_in_its_first_steps() -> None:
+    ended = [Ended(number, {}, "complete", 0.2, {10: 0.5, 20: 0.5, 30: 0.5}) for number in range(2)]
+    assert [stopped_at({10: 0.9, 20: 0.9, 30: 0.9}, ended, replace(TUNE, spared_share=share), 40) for share in (0, 0.5, 0.75)] == [
+        10,
+        20,
+        30,
+    ]
+
+
 def test_the_number_that_decides_is_the_important_one() -> None:
-    shares = importances(RANGES, TUNE, study(30))
+    ended = study(12)
+    shares = importances(RANGES, TUNE, ended)
     assert shares["x"] > 0.7
-    assert shares == importances(RANGES, TUNE, study(30))
-    assert importances(RANGES, TUNE, study(2)[:1]) == {}
+    assert shares == importances(RANGES, TUNE, ended[::-1])
+    assert importances(RANGES, TUNE, ended[:1]) == {}
