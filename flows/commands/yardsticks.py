@@ -15,7 +15,8 @@ def yardsticks(context: typer.Context, as_json: Json = False) -> None:
 
     found = measured.comparisons(context.obj)
     if as_json:
-        return print_json([comparison.to_json() for comparison in found])
+        print_json([comparison.to_json() for comparison in found])
+        return
     table = Table("", "on", "metric", "value", "yardstick", "its value", "difference and its interval", "p", "verdict")
     for one in found:
         table.add_row(
