@@ -208,7 +208,8 @@ def shown(tracked: Path, kind: str, stage: Stage) -> list[int]:
     return [point.step for point in client.get_metric_history(run_id, "loss")]
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind != "full")) for kind in KINDS])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_full_disk_is_one_line_and_costs_no_byte(
     kind: str, inputs: Path, undisturbed: Callable[[str], dict[str, bytes]], tmp_path: Path
 ) -> None:
