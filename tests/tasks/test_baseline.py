@@ -12,22 +12,10 @@ from model import applications
 from tasks import baseline
 from tasks.session import Session
 
+from ..fitting import FITTING
+
 ROOT = Path(__file__).parents[2]
-PARAMS = baseline.Params(
-    max_train_examples=30,
-    max_ngram=3,
-    max_features=1000,
-    inverse_penalty=3.0,
-    max_iterations=100,
-    vectors="word2vec",
-    vector_size=8,
-    window=2,
-    min_count=2,
-    buckets=100,
-    epochs=1,
-    seed=1,
-    num_threads=1,
-)
+PARAMS = baseline.Params(**asdict(FITTING) | {"max_train_examples": 30})
 SESSION = Session(checkpoints=Path("unused"), log=lambda step, values: None, progress=lambda done, total: None)
 WORDS = ("bridge", "film", "garden", "teacher", "letter")
 ROWS = {

@@ -11,9 +11,10 @@ import torch
 from transformers import AutoTokenizer
 
 from model import applications
-from model.params import Fitting
 from tasks import baseline, evaluate, examples
 from tasks.session import Session
+
+from ..fitting import FITTING
 
 PARAMS = evaluate.Params(
     max_new_tokens=8,
@@ -28,21 +29,6 @@ PARAMS = evaluate.Params(
     batch_size=3,
     resamples=100,
     confidence=0.95,
-    num_threads=1,
-)
-FITTING = Fitting(
-    max_train_examples=100,
-    max_ngram=2,
-    max_features=100,
-    inverse_penalty=1.0,
-    max_iterations=50,
-    vectors="word2vec",
-    vector_size=4,
-    window=2,
-    min_count=2,
-    buckets=100,
-    epochs=1,
-    seed=1,
     num_threads=1,
 )
 PASSAGE = "The bridge was opened in 1932. It carries two railway tracks."

@@ -7,25 +7,11 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import AutoModelForSequenceClassification
 
 from model.applications import sentiment
-from model.params import Fitting
 from model.vocabulary import CLS, SEP
 
+from ...fitting import FITTING
+
 LABELS = ["negative", "neutral", "positive"]
-FITTING = Fitting(
-    max_train_examples=100,
-    max_ngram=3,
-    max_features=1000,
-    inverse_penalty=3.0,
-    max_iterations=100,
-    vectors="word2vec",
-    vector_size=8,
-    window=2,
-    min_count=2,
-    buckets=100,
-    epochs=2,
-    seed=1,
-    num_threads=1,
-)
 ROWS = [
     {"text": "I loved it.", "label": "positive"},
     {"text": "质量太差了", "label": "negative"},
