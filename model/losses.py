@@ -50,13 +50,16 @@ def head_loss(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0
     `documents`, where the batch has it, keeps packed texts apart: the loss is that of each text on a row of its own.
     """
     logits, labels = head_logits(model, batch)
-    if label_smoothing and "start_positions" in batch:  # over the tokens of the text alone
-        scores = logits.log_softmax(-1)
-        possible = logits > -torch.inf
-        uniform = scores.masked_fill(~possible, 0).sum(-1) / possible.sum(-1)
-        total = -((1 - label_smoothing) * scores.gather(1, labels[:, None])[:, 0] + label_smoothing * uniform).sum()
-        return total, _count(labels)
-    return cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing), _count(labels)
+    return surprise(logits, labels, label_smoothing), _count(labels)
+
+
+def surprise(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """-log p of `labels` by logits (labels, classes), summed; smoothing goes to the classes that are possible, whose logit is not -inf."""
+    if not label_smoothing or not (impossible := logits.isneginf()).any():
+        return cross_entropy(logits, labels, reduction="sum", label_smoothing=label_smoothing)
+    scores = logits.log_softmax(-1)
+    uniform = scores.masked_fill(impossible, 0).sum(-1) / (~impossible).sum(-1)
+    return -((1 - label_smoothing) * scores.gather(1, labels[:, None])[:, 0] + label_smoothing * uniform).sum()
 
 
 def head_logits(model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -36,11 +36,18 @@ class Params(Training, Augmentation):
     context: Annotated[int, Ge(32), MultipleOf(16)]  # tokens of the longest example
     dropout: Annotated[float, Interval(ge=0, lt=1)]
     label_smoothing: Annotated[float, Interval(ge=0, lt=1)]  # while training; the validation loss has none
+    r_drop: Annotated[float, Ge(0)]  # what two passes with dropout pay for disagreeing, while training; 0: one pass
     lora: Lora | None
     frozen_layers: Annotated[int, Ge(0)]  # the embeddings and so many layers stay as they are
     chat: bool  # prompts of generative applications go through the base's chat template
     max_validation_examples: Positive  # by the hash of the example
     packed: bool  # several examples in a block of `context` tokens; batch_size counts blocks then
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if two passes could not differ, or the schedule is longer than the run."""
+        super().__post_init__()
+        if self.r_drop and not self.dropout and not (self.lora and self.lora.dropout):
+            raise ValueError("r_drop compares two passes with dropout, and dropout is 0; raise dropout, or set r_drop to 0")
 
 
 def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, session: Session, variant: str) -> dict[str, float]:
@@ -53,7 +60,8 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
 
     from model import adaptation, chat, hardware
     from model.features import Special, blocks, by_length, in_batches, padded
-    from model.losses import head_loss, language_loss, mean_loss
+    from model.losses import head_logits, head_loss, labelled_logits, language_loss, mean_loss
+    from model.r_drop import r_drop
     from model.training import train
 
     hardware.check(params)
@@ -95,12 +103,13 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
         documents = made["documents"] if "documents" in made else made["attention_mask"] - 1
         return openings(tokenizer, made["input_ids"].numpy(), documents.numpy())
 
-    loss = language_loss if model.can_generate() else head_loss
+    logits, loss = (labelled_logits, language_loss) if model.can_generate() else (head_logits, head_loss)
+    smooth = partial(loss, label_smoothing=params.label_smoothing)
     history = train(
         model,
         batch=batch,
         validate=lambda model: {"validation_loss": mean_loss(model, validation, loss)},
-        loss=partial(loss, label_smoothing=params.label_smoothing),
+        loss=r_drop(logits, params.r_drop, params.label_smoothing) if params.r_drop else smooth,
         params=params,
         checkpoints=session.checkpoints,
         log=session.log,

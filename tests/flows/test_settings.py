@@ -106,6 +106,13 @@ def test_a_schedule_longer_than_the_run_is_one_line(root):
         settings.write(root, ["training.warmup_share=0.4", "training.schedule=wsd"])
 
 
+def test_r_drop_without_dropout_is_one_line(root):
+    with pytest.raises(
+        UserError, match=r"^params.yaml: finetune.qa: r_drop compares two passes with dropout, and dropout is 0; raise dropout"
+    ):
+        settings.write(root, ["finetune.qa.dropout=0.0", "finetune.qa.r_drop=0.5"])
+
+
 def test_the_default_numbers_are_the_nano_profile(root):
     before = (root / "params.yaml").read_bytes()
     settings.write(root, profile="nano")

@@ -41,6 +41,7 @@ PARAMS = finetune.Params(
     num_threads=1,
     dropout=0.1,
     label_smoothing=0.1,
+    r_drop=0.0,
     lora=None,
     frozen_layers=0,
     chat=False,
@@ -231,10 +232,10 @@ def test_back_translation_needs_a_translation_model_that_knows_the_way_back(base
     assert 16 < run("sentiment", "bert", splits, **asked)["num_examples"] <= 20
 
 
-def test_smoothing_and_dropout_change_the_weights_and_dropout_goes_into_the_config(bases: Path, tmp_path: Path) -> None:
+def test_smoothing_dropout_and_r_drop_change_the_weights_and_dropout_goes_into_the_config(bases: Path, tmp_path: Path) -> None:
     splits = write_splits(tmp_path / "splits", "sentiment", FILMS)
     weights = []
-    for index, changes in enumerate(({}, {"label_smoothing": 0.0}, {"dropout": 0.0})):
+    for index, changes in enumerate(({}, {"label_smoothing": 0.0}, {"dropout": 0.0}, {"r_drop": 1.0})):
         out = tmp_path / str(index)
         finetune.run(
             bases / "bert", splits, NOTHING, out, params=replace(PARAMS, **changes), session=session(out / "c"), variant="sentiment"
@@ -242,6 +243,7 @@ def test_smoothing_and_dropout_change_the_weights_and_dropout_goes_into_the_conf
         weights.append(load_file(out / "model.safetensors")["classifier.weight"])
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
     assert json.loads((tmp_path / "0/config.json").read_text(encoding="utf-8"))["hidden_dropout_prob"] == 0.1
 
 
