@@ -194,6 +194,7 @@ def test_a_fine_tuning_needs_the_translation_model_only_when_it_reads_it(root):
         needs("finetune.translation.reads=finetune/translation")
 
 
+@pytest.mark.slow
 def test_every_variant_of_an_ablation_suits_some_application_and_is_left_out_only_where_it_does_not(root):
     from flows.trials import lanes, variants
 
