@@ -11,7 +11,7 @@ from model.backbone import build
 from model.errors import UserError
 from model.losses import Batch, language_loss
 
-from .test_training import PARAMS
+from .tiny import PARAMS
 
 TOKENS = torch.randint(6, 500, (4, 64), generator=torch.Generator().manual_seed(0))
 

@@ -16,7 +16,7 @@ from model.losses import Batch, Loss, head_loss, language_loss, mean_loss
 from model.training import train
 from model.vocabulary import IGNORED, PAD
 
-from .test_training import PARAMS
+from .tiny import PARAMS
 
 SMOOTHING = 0.1
 CONTEXT = 32
