@@ -1,6 +1,7 @@
 # Everything a person or CI does here. `make run` and `make test` need only Python 3.11+, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+QUIET := --quiet --disable-pip-version-check --no-compile # bytecode is made of what is imported: half the time
 
 .PHONY: run test test-fast test-slow check install
 
@@ -26,6 +27,6 @@ install: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml stemma.py
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation .
+	$(BIN)/pip install $(QUIET) -r requirements.lock
+	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation .
 	touch .venv/installed
