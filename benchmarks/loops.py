@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,10 @@ class Stamps:
         return Turn(tokens, self.clock[last] - self.clock[first], self.processor[last] - self.processor[first])
 
 
+@cache
 def precision() -> str:
     """The faster one of this machine."""
-    return "bfloat16" if hardware.has_bfloat16() else "float32"
+    return "bfloat16" if hardware.bfloat16_gain() > 1 else "float32"
 
 
 def missing() -> str | None:
@@ -108,7 +110,7 @@ def trainer(case: Case, steps: int) -> Turn:
 
 def trainer_best(case: Case, steps: int) -> Turn:
     """What of its flags makes the Trainer faster on this machine."""
-    return _trainer(case, steps, bf16=hardware.has_bfloat16(), torch_compile=hardware.has_compiler())
+    return _trainer(case, steps, bf16=precision() == "bfloat16", torch_compile=hardware.has_compiler())
 
 
 def plain(case: Case, steps: int) -> Turn:

@@ -25,11 +25,20 @@ def batch(share: int = 1) -> Batch:
     return {"input_ids": TOKENS, "labels": TOKENS.where(TOKENS % share == 0, -100), "documents": torch.zeros_like(TOKENS)}
 
 
-@pytest.mark.skipif(hardware.has_bfloat16(), reason="this machine has the instructions")
-def test_bfloat16_without_instructions_is_one_line_unless_slower_is_allowed() -> None:
-    with pytest.raises(UserError, match=r"^params.yaml: training.precision: this machine has no instructions for bfloat16 .*; set it to"):
+@pytest.mark.parametrize(
+    ("gain", "said"), [(0.0, "has no instructions for bfloat16"), (0.53, "multiplies bfloat16 at 0.53 times the rate of float32")]
+)
+def test_bfloat16_that_does_not_pay_is_one_line_unless_slower_is_allowed(gain: float, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "bfloat16_gain", lambda: gain)
+    with pytest.raises(UserError, match=f"^params.yaml: training.precision: this machine {said}; set it to float32, or slower_allowed"):
         hardware.check(replace(PARAMS, precision="bfloat16"))
     hardware.check(replace(PARAMS, precision="bfloat16", slower_allowed=True))
+
+
+def test_bfloat16_that_pays_is_used_and_the_gain_is_that_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hardware.bfloat16_gain() >= 0
+    monkeypatch.setattr(hardware, "bfloat16_gain", lambda: 1.9)
+    hardware.check(replace(PARAMS, precision="bfloat16"))
 
 
 def test_compiling_without_a_compiler_is_refused_unless_slower_is_allowed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
