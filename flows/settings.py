@@ -1,11 +1,12 @@
 """params.yaml as the verbs see it: every key checked before anything runs; `-S` and `--profile` written with the comments kept."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -13,8 +14,8 @@ from ruamel.yaml import YAML
 from flows.data import ingest
 from flows.trials import ranges, variants
 from model.errors import UserError
-from model.params import STRICT, Lora, Positive
-from tasks import params
+from model.params import STRICT, Positive
+from tasks import params, starting
 
 STAGE = re.compile(r"python -m tasks (\w+)")
 
@@ -82,17 +83,13 @@ def check(root: Path, sections: dict[str, Any]) -> None:
             is none, or augmentation does not suit an application.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    read = {"run", "ingest", "tune", "ablate"}
+    read, bases = {"run", "ingest", "tune", "ablate"}, dict[str, Any]()
     for stage, stanza in graph.items():
         for name, section in _sections(stage, stanza, sections, read):
             module = import_module(f"tasks.{name.partition('.')[0]}")
             if hasattr(module, "Params"):
                 built = params.build(module.Params, section, name)
-                if name.startswith("pretrain.") and (root / "data").is_dir():  # else the stage says it
-                    module.check(built, root / "data" / "pretrained")
-                if name.startswith("finetune."):
-                    module.check(built, name.partition(".")[2])
-                    _check_bases(built.lora, sections["pretrain"])
+                _check_stage(name, built, module, bases, root / "data")
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")
@@ -104,10 +101,17 @@ def check(root: Path, sections: dict[str, Any]) -> None:
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
 
 
-def _check_bases(lora: Lora | None, bases: Mapping[str, Any]) -> None:
-    for base in lora.modules if lora else ():
-        if base not in bases:
-            raise UserError(f"params.yaml: finetuning.lora.modules.{base}: no such base; there is {', '.join(bases)}")
+def _check_stage(name: str, built: Any, module: ModuleType, bases: dict[str, Any], data: Path) -> None:
+    """What a stage can tell of its numbers before it runs; notes the bases in `bases`. Without data/ the stage tells it itself."""
+    stage, _, variant = name.partition(".")
+    if stage == "pretrain":
+        bases[variant] = built
+        if data.is_dir():
+            module.check(built, data / "pretrained")
+    if stage == "finetune":
+        module.check(built, variant)
+        if data.is_dir() or all(base.init_from is None for base in bases.values()):
+            starting.check(built, bases, data / "pretrained")
 
 
 def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any], read: set[str]) -> Iterator[tuple[str, Any]]:

@@ -38,6 +38,7 @@ class Facts:
     architecture: str
     rows: int  # of its embedding
     tokens: int  # one more than its tokenizer's highest id
+    chat: bool = False  # its tokenizer has a chat template
 
 
 def kind_of(architecture: str) -> str:
@@ -91,7 +92,12 @@ def _of_gguf(file: Path, name: str) -> Facts:
     missing = [key for key in ("general.architecture", "tokenizer.ggml.tokens") if key not in header.values]
     if missing or "token_embd.weight" not in header.shapes:
         raise UserError(f"{name}: {(*missing, 'token_embd.weight')[0]} is missing in {file.name}; take a file with model and tokenizer")
-    return Facts(header.values["general.architecture"], header.shapes["token_embd.weight"][-1], header.values["tokenizer.ggml.tokens"])
+    return Facts(
+        architecture=header.values["general.architecture"],
+        rows=header.shapes["token_embd.weight"][-1],
+        tokens=header.values["tokenizer.ggml.tokens"],
+        chat="tokenizer.chat_template" in header.values,
+    )
 
 
 def _of_folder(files: Sequence[Path], name: str) -> Facts:
@@ -103,7 +109,13 @@ def _of_folder(files: Sequence[Path], name: str) -> Facts:
     if "quantization_config" in config:
         raise UserError(f"{name}: its weights are quantized, and cannot be trained; take the checkpoint it was made from")
     rows = [rows for file in files if file.suffix == ".safetensors" for rows in _embeddings(file, name)]
-    return Facts(str(config.get("model_type")), rows[0] if rows else config.get("vocab_size", 0), _tokens(named["tokenizer.json"], name))
+    settings = _json(named["tokenizer_config.json"], name) if "tokenizer_config.json" in named else {}
+    return Facts(
+        architecture=str(config.get("model_type")),
+        rows=rows[0] if rows else config.get("vocab_size", 0),
+        tokens=_tokens(named["tokenizer.json"], name),
+        chat="chat_template.jinja" in named or "chat_template" in settings,
+    )
 
 
 def _embeddings(file: Path, name: str) -> list[int]:

@@ -140,9 +140,23 @@ def test_a_checkpoint_to_go_on_from_is_looked_at_before_anything_is_planned(root
         settings.preview(root, ["pretrain.decoder.init_from=null", "pretrain.decoder.max_steps=0"])
 
 
-def test_adapters_for_a_base_that_is_none_are_refused(root):
-    with pytest.raises(UserError, match=r"^params\.yaml: finetuning\.lora\.modules\.decodr: no such base; there is encoder, decoder$"):
-        settings.preview(root, ["finetuning.lora={rank: 8, alpha: 16, dropout: 0.0, modules: {decodr: [q_proj]}}"])
+@pytest.mark.parametrize(
+    ("modules", "message"),
+    [
+        ("decodr: [q_proj]", r"decodr: no such base; there is encoder, decoder"),
+        ("decoder: [q_proj, c_attn]", r"decoder: no module c_attn in this base; there is down_proj, gate_proj, k_proj, .*, v_proj"),
+        ("encoder: [query]", r"encoder: no module query in this base; there is Wi, Wo, Wqkv"),
+    ],
+)
+def test_adapters_for_what_is_not_there_are_refused_before_there_is_a_base(root, modules, message):
+    with pytest.raises(UserError, match=rf"^params\.yaml: finetuning\.lora\.modules\.{message}$"):
+        settings.preview(root, [f"finetuning.lora={{rank: 8, alpha: 16, dropout: 0.0, modules: {{{modules}}}}}"])
+    settings.preview(root, ["finetuning.lora={rank: 8, alpha: 16, dropout: 0.0, modules: {encoder: [Wqkv]}}"])
+
+
+def test_prompts_through_a_chat_template_that_the_base_lacks_are_refused_before_there_is_a_base(root):
+    with pytest.raises(UserError, match=r"^params\.yaml: finetuning\.chat: the tokenizer of decoder has no chat template; set it to false"):
+        settings.preview(root, ["finetuning.chat=true"])
 
 
 def test_an_unknown_profile_names_those_there_are(root):

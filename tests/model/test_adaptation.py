@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
+from model import architectures
 from model.adaptation import add_adapters, depths, freeze, merge_adapters, rate_scales
 from model.architectures import DECODERS, ENCODERS
 from model.backbone import build
@@ -27,6 +29,15 @@ def base(architecture: str) -> PreTrainedModel:
 def logits(model: PreTrainedModel) -> Tensor:
     with torch.no_grad():
         return model(input_ids=torch.arange(6, 18)[None]).logits
+
+
+@pytest.mark.parametrize("architecture", ENCODERS + DECODERS)
+def test_the_modules_that_are_known_before_there_is_a_base_are_those_that_it_has(architecture: str) -> None:
+    found = {
+        name.rpartition(".")[2] for name, module in base(architecture).base_model.named_modules() if isinstance(module, nn.Linear | Conv1D)
+    }
+    assert found == set(architectures.MODULES[architecture])
+    assert architectures.MODULES.keys() == set(architectures.CHECKPOINTS)
 
 
 @pytest.mark.parametrize("architecture", ENCODERS + DECODERS)
