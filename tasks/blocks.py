@@ -4,6 +4,7 @@ Their file is Arrow's, uncompressed, and not Parquet as other outputs are: it is
 whoever reads it holds the blocks that are looked at and no others, however many there are.
 """
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def read(file: Path) -> MappedBlocks:
         same = all(len(array) == size for array in tokens[:-1])
         if not same or any(len(array) > size or array.shape[1] != context for array in (*tokens, *documents)):
             raise pa.ArrowInvalid("its blocks are not of one size")
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]}); `stemma run --force tokenizer` writes it again") from None
     return MappedBlocks(tokens, documents, context)
 
@@ -177,13 +178,16 @@ def _encoded(portions: Iterable[Blocks], old: "PreTrainedTokenizerBase", new: "P
 
 
 def _array(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """A column as an array (blocks, context) over the very bytes of the file.
+    """A column as an array (blocks, context) over the very bytes of the file, without `to_numpy`, which imports pandas.
 
     Raises:
         ArrowInvalid: it is none of whole numbers, all of them there.
     """
     column = batch.column(name)
     column.validate()
-    if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_integer(column.type.value_type) or column.null_count:
-        raise pa.ArrowInvalid(f"{name} is {column.type} with {column.null_count} missing")
-    return column.flatten().to_numpy(zero_copy_only=True).reshape(len(batch), column.type.list_size)
+    if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_integer(column.type.value_type):
+        raise pa.ArrowInvalid(f"{name} is {column.type}")
+    if column.null_count or column.values.null_count:
+        raise pa.ArrowInvalid(f"{name} has gaps")
+    shape = len(batch), column.type.list_size
+    return np.frombuffer(column.values.buffers()[1], dtype=str(column.type.value_type), count=math.prod(shape)).reshape(shape)

@@ -105,7 +105,7 @@ def test_a_damaged_file_is_one_line_or_has_other_tokens(file: Path) -> None:
     ("columns", "told"),
     [
         ({"input_ids": [[6] * CONTEXT]}, "documents"),
-        ({"input_ids": [[6] * CONTEXT], "documents": [None]}, "1 missing"),
+        ({"input_ids": [[6] * CONTEXT], "documents": [None]}, "documents has gaps"),
         ({"input_ids": [[6] * CONTEXT], "documents": [["a"] * CONTEXT]}, "documents is fixed_size_list"),
         ({"input_ids": [[6] * CONTEXT], "documents": [[0]]}, "not of one size"),
         ({"input_ids": [[6] * CONTEXT] * 9, "documents": [[0] * CONTEXT] * 9}, None),
