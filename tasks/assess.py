@@ -43,7 +43,6 @@ class Params:
 
 def run(checkpoint: Path, tokens: Path, ngram: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
     """Judge `checkpoint` on the held-out documents under `tokens`; write `assessment.json` and `documents.parquet` to `out`."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
     import torch
@@ -55,8 +54,8 @@ def run(checkpoint: Path, tokens: Path, ngram: Path, out: Path, *, params: Param
     torch.set_num_threads(params.num_threads)
     model, tokenizer, ours = _model(checkpoint), AutoTokenizer.from_pretrained(checkpoint), AutoTokenizer.from_pretrained(tokens)
     decoder = model.can_generate()
-    held_out = blocks.read(tokens / "validation.parquet")
-    documents = blocks.of_model(held_out, ours, tokenizer, decoder)
+    held_out = blocks.read(tokens / "validation.arrow")
+    documents = list(blocks.of_model(held_out, ours, tokenizer, decoder))
     table = pq.read_table(ngram / "documents.parquet")
     if decoder:
         metric, unit, sizes = "bits_per_byte", math.log(2), table["bytes"].to_numpy()
@@ -66,8 +65,8 @@ def run(checkpoint: Path, tokens: Path, ngram: Path, out: Path, *, params: Param
         metric, unit, special = "masked_cross_entropy", 1.0, tokenizer.all_special_ids
         drawn = (tokenizer.mask_token_id, special, params.mask_probability, params.seed)
         windows = list(masked_windows(documents, held_out.context, *drawn))
-        train = blocks.of_model(blocks.read(tokens / "train.parquet"), ours, tokenizer, decoder)
-        counted = np.bincount(np.concatenate(train), minlength=len(tokenizer))
+        train = blocks.of_model(blocks.read(tokens / "train.arrow"), ours, tokenizer, decoder)
+        counted = blocks.frequencies(train, len(tokenizer))
         unigram, sizes = _by_frequency(windows, len(documents), counted, special)
         others = {"unigram": unigram}
     nats = {"base": losses(model, windows, len(documents), Special.of(tokenizer).pad, params.batch_size), **others}

@@ -1,19 +1,28 @@
-"""Packed blocks of the corpus, in the tokens and with the ends of documents of the base that is to read them."""
+"""Packed blocks of the corpus, in the tokens and with the ends of documents of the base that is to read them.
 
-from collections.abc import Iterator
+Their file is Arrow's, uncompressed, and not Parquet as other outputs are: it is written as the blocks come and mapped into memory, so that
+whoever reads it holds the blocks that are looked at and no others, however many there are.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
+from model.errors import UserError
 from model.vocabulary import END
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DOCUMENTS_AT_ONCE = 64
+TOKENS_AT_ONCE = 2**17  # in a record batch
 
 
 @dataclass(frozen=True)
@@ -23,68 +32,162 @@ class Blocks:
     tokens: np.ndarray
     documents: np.ndarray
 
+
+@dataclass(frozen=True)
+class MappedBlocks:
+    """The blocks of a file; those that are looked at are copied as int64, with `ends` in place of each document's two `<|end|>`."""
+
+    tokens: tuple[np.ndarray, ...]  # over the mapped file, in its narrow types; all but the last have equally many blocks
+    documents: tuple[np.ndarray, ...]
+    context: int
+    ends: tuple[int, int] = (END, END)
+
     def __len__(self) -> int:
-        return len(self.tokens)
+        return sum(map(len, self.tokens))
 
-    @property
-    def context(self) -> int:
-        return self.tokens.shape[1]
+    def rows(self, items: Iterable[int]) -> Blocks:
+        """The blocks of these numbers, in their order."""
+        places = [divmod(item, len(self.tokens[0])) for item in items]
+        return self._copied(*(np.stack([arrays[at][row] for at, row in places]) for arrays in (self.tokens, self.documents)))
 
-    def rows(self, items: list[int] | slice) -> "Blocks":
-        return Blocks(self.tokens[items], self.documents[items])
+    def portions(self, num_blocks: int | None = None) -> Iterator[Blocks]:
+        """All blocks, or so many from their beginning, a few at a time."""
+        left = len(self) if num_blocks is None else num_blocks
+        for tokens, documents in zip(self.tokens, self.documents, strict=True):
+            if left > 0:
+                yield self._copied(tokens[:left], documents[:left])
+            left -= len(tokens)
 
-
-def read(file: Path) -> Blocks:
-    """The blocks of a Parquet file that the tokenizer stage wrote: every document opens and closes with `<|end|>`."""
-    table = pq.read_table(file)
-    columns = (table[name].combine_chunks() for name in ("input_ids", "documents"))
-    return Blocks(*(np.asarray(column.flatten(), dtype=np.int64).reshape(len(table), -1) for column in columns))
+    def _copied(self, tokens: np.ndarray, documents: np.ndarray) -> Blocks:
+        return with_ends(Blocks(tokens.astype(np.int64), documents.astype(np.int64)), *self.ends)
 
 
 def with_ends(blocks: Blocks, first: int, last: int) -> Blocks:
-    """The same documents, opened by token `first` and closed by token `last`."""
-    tokens = blocks.tokens.flatten()
-    ends = np.flatnonzero(tokens == END)  # by turns: a closing one may stand first in its block
-    tokens[ends[::2]], tokens[ends[1::2]] = first, last
-    return Blocks(tokens.reshape(blocks.tokens.shape), blocks.documents)
+    """The same documents, opened by token `first` and closed by token `last` instead of `<|end|>`.
+
+    Which of the two an `<|end|>` is shows in its own block. It opens a document that begins inside the block; at the block's beginning it
+    closes one if nothing of that document follows, since after an opening one something always does.
+    """
+    changes = np.diff(blocks.documents, axis=1) != 0
+    opens = np.concatenate([~changes[:, :1], changes], axis=1)
+    return Blocks(np.where(blocks.tokens == END, np.where(opens, first, last), blocks.tokens), blocks.documents)
+
+
+def write(packed: Iterable[tuple[Sequence[int], Sequence[int]]], file: Path, context: int, vocab_size: int) -> None:
+    """Write blocks, `context` token ids and document indices each, as they come; tokens in 16 bits where they fit."""
+    schema = pa.schema(
+        {
+            "input_ids": pa.list_(pa.uint16() if vocab_size <= 2**16 else pa.int32(), context),
+            "documents": pa.list_(pa.int16() if context <= 2**15 else pa.int32(), context),
+        }
+    )
+    blocks = iter(packed)
+    with pa.ipc.new_file(file, schema) as writer:
+        while group := list(islice(blocks, max(1, TOKENS_AT_ONCE // context))):
+            columns = zip(*group, strict=True)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def read(file: Path) -> MappedBlocks:
+    """Map a file that `write` wrote.
+
+    Where all arrays lie is looked up now: in a file that was cut short, a read beyond its end would kill the process later.
+
+    Raises:
+        UserError: it is missing, truncated or no such file.
+    """
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(file)))
+        batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        tokens, documents = (tuple(_array(batch, name) for batch in batches) for name in ("input_ids", "documents"))
+        if not batches:
+            raise pa.ArrowInvalid("no blocks")
+        size, context = tokens[0].shape
+        same = all(len(array) == size for array in tokens[:-1])
+        if not same or any(len(array) > size or array.shape[1] != context for array in (*tokens, *documents)):
+            raise pa.ArrowInvalid("its blocks are not of one size")
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read ({str(error).splitlines()[0]}); `stemma run --force tokenizer` writes it again") from None
+    return MappedBlocks(tokens, documents, context)
 
 
 def encoded_again(
-    blocks: Blocks, old: "PreTrainedTokenizerBase", new: "PreTrainedTokenizerBase", first: int, last: int, pad: int
-) -> Blocks:
-    """The documents of `blocks`, which `old` encoded, in the tokens of `new`."""
+    blocks: MappedBlocks, old: "PreTrainedTokenizerBase", new: "PreTrainedTokenizerBase", ends: tuple[int, int], pad: int, folder: Path
+) -> MappedBlocks:
+    """The documents of `blocks`, which `old` encoded, in the tokens of `new` and between `ends`.
+
+    They go to a file in `folder` that is mapped as `blocks` are, and has no name any more: memory is taken for a few documents at a time,
+    and the disk is free again when the process ends.
+    """
     from model.packing import pack
 
-    def encoded() -> Iterator[list[int]]:
-        texts = _texts(blocks, old)
-        for start in range(0, len(texts), DOCUMENTS_AT_ONCE):
-            group = texts[start : start + DOCUMENTS_AT_ONCE]
-            for ids in new(group, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]:
-                yield [first, *ids, last]
-
-    tokens, indices = (np.array(column, dtype=np.int64) for column in zip(*pack(encoded(), blocks.context), strict=True))
-    return Blocks(np.where(indices < 0, pad, tokens), indices)
+    first, last = ends
+    packed = pack(([first, *ids, last] for ids in _encoded(blocks.portions(), old, new)), blocks.context)
+    padded = (([pad if index < 0 else token for token, index in zip(ids, documents, strict=True)], documents) for ids, documents in packed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".arrow") as file:
+        write(padded, Path(file.name), blocks.context, 1 + max(new.get_vocab().values()))
+        return read(Path(file.name))
 
 
-def documents(blocks: Blocks) -> list[np.ndarray]:
+def documents(portions: Iterable[Blocks]) -> Iterator[np.ndarray]:
     """The documents of blocks as the tokenizer stage wrote them, whole again: token ids (tokens,), `<|end|>` first and last."""
-    stream = blocks.tokens[blocks.documents >= 0]
-    return np.split(stream, np.flatnonzero(stream == END)[2::2])
+    rest = np.zeros(0, dtype=np.int64)
+    for blocks in portions:
+        stream = np.concatenate([rest, blocks.tokens[blocks.documents >= 0]])
+        *whole, rest = np.split(stream, np.flatnonzero(stream == END)[2::2])
+        yield from whole
+    if len(rest):
+        yield rest
 
 
-def of_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> list[np.ndarray]:
+def of_model(
+    blocks: MappedBlocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool
+) -> Iterator[np.ndarray]:
     """The documents of blocks, which `ours` encoded, in the tokens of a base and between its ends: token ids (tokens,)."""
+    first, last = ends_of(tokenizer, decoder)
+    same = tokenizer.get_vocab() == ours.get_vocab()
+    contents = (document[1:-1] for document in documents(blocks.portions())) if same else _encoded(blocks.portions(), ours, tokenizer)
+    for ids in contents:
+        yield np.concatenate([[first], ids, [last]]).astype(np.int64)
+
+
+def ends_of(tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> tuple[int, int]:
+    """The tokens that open and close a document for a base with this tokenizer."""
     from model.features import Special
 
     special = Special.of(tokenizer)
-    first, last = (special.end, special.end) if decoder else (special.first, special.separator)
-    if tokenizer.get_vocab() == ours.get_vocab():
-        content = [document[1:-1] for document in documents(blocks)]
-    else:
-        texts = _texts(blocks, ours)
-        content = tokenizer(texts, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"] if texts else []
-    return [np.concatenate([[first], ids, [last]]).astype(np.int64) for ids in content]
+    return (special.end, special.end) if decoder else (special.first, special.separator)
 
 
-def _texts(blocks: Blocks, tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    return [str(tokenizer.decode(document[1:-1])) for document in documents(blocks)]
+def frequencies(arrays: Iterable[np.ndarray], size: int = 0) -> np.ndarray:
+    """How often each token id stands in arrays of any shape: (tokens,), as many as the greatest id asks for, and `size` at least."""
+    total = np.zeros(size, dtype=np.int64)
+    for ids in arrays:
+        if (lacking := 1 + int(ids.max(initial=-1)) - len(total)) > 0:
+            total = np.pad(total, (0, lacking))
+        np.add.at(total, ids, 1)
+    return total
+
+
+def _encoded(portions: Iterable[Blocks], old: "PreTrainedTokenizerBase", new: "PreTrainedTokenizerBase") -> Iterator[list[int]]:
+    texts = (str(old.decode(document[1:-1])) for document in documents(portions))
+    while group := list(islice(texts, DOCUMENTS_AT_ONCE)):
+        yield from new(group, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"]
+
+
+def _array(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """A column as an array (blocks, context) over the very bytes of the file, without `to_numpy`, which imports pandas.
+
+    Raises:
+        ArrowInvalid: it is none of whole numbers, all of them there.
+    """
+    column = batch.column(name)
+    column.validate()
+    if not pa.types.is_fixed_size_list(column.type) or not pa.types.is_integer(column.type.value_type):
+        raise pa.ArrowInvalid(f"{name} is {column.type}")
+    if column.null_count or column.values.null_count:
+        raise pa.ArrowInvalid(f"{name} has gaps")
+    shape = len(batch), column.type.list_size
+    return np.frombuffer(column.values.buffers()[1], dtype=str(column.type.value_type), count=math.prod(shape)).reshape(shape)

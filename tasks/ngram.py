@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.params import STRICT, Positive
-from tasks.blocks import documents, read
+from tasks.blocks import documents, frequencies, read
 from tasks.session import Session
 
 
@@ -31,12 +31,12 @@ def run(tokens: Path, out: Path, *, params: Params, session: Session) -> dict[st
 
     from model.kneser_ney import Trigram
 
-    train, held_out = (read(tokens / f"{split}.parquet") for split in ("train", "validation"))
-    counted = documents(train.rows(slice(0, max(1, params.max_train_tokens // train.context))))
-    told = documents(held_out)
-    size = 1 + int(max(train.tokens.max(), held_out.tokens.max()))
-    frequencies = np.bincount(np.concatenate([document[1:] for document in counted]), minlength=size) + 1
-    unigram, trigram = -np.log(frequencies / frequencies.sum()), Trigram.fit(counted, size)
+    train, held_out = (read(tokens / f"{split}.arrow") for split in ("train", "validation"))
+    counted = list(documents(train.portions(max(1, params.max_train_tokens // train.context))))
+    told = list(documents(held_out.portions()))
+    size = len(frequencies(blocks.tokens for split in (train, held_out) for blocks in split.portions()))
+    counts = frequencies((document[1:] for document in counted), size) + 1
+    unigram, trigram = -np.log(counts / counts.sum()), Trigram.fit(counted, size)
     losses = {
         "unigram": [float(unigram[document[1:]].sum()) for document in told],
         "trigram": [-float(trigram.log_probabilities(document).sum()) for document in told],

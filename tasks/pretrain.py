@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +17,7 @@ from model.architectures import ENCODERS
 from model.errors import UserError
 from model.params import STRICT, Positive, Span, Training
 from tasks import origin as origins
-from tasks.blocks import Blocks, encoded_again, read, with_ends
+from tasks.blocks import Blocks, MappedBlocks, encoded_again, ends_of, frequencies, read
 from tasks.openings import openings
 from tasks.session import Session
 
@@ -65,10 +65,10 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
     ours = AutoTokenizer.from_pretrained(tokens)
     origin = None if params.init_from is None else origins.find(checkpoints, params.init_from, params.architecture)
     tokenizer = origin.tokenizer() if origin else ours
-    train, validation = (read(tokens / f"{split}.parquet") for split in ("train", "validation"))
+    train, validation = (read(tokens / f"{split}.arrow") for split in ("train", "validation"))
     model = origin.model(train.context, params.seed) if origin else _built(params, len(tokenizer), train.context)
     decoder = backbone.is_decoder(model.config)
-    train, validation = (_for_model(blocks, ours, tokenizer, decoder) for blocks in (train, validation))
+    train, validation = (_for_model(blocks, ours, tokenizer, decoder, session.checkpoints) for blocks in (train, validation))
     examples = causal_examples if decoder else masked_examples(params, tokenizer)
     order = shuffled(len(train), params.batch_size, params.seed)
     bytes_per_label = _bytes_per_label(tokens, validation)
@@ -82,7 +82,7 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
 
     def validation_batches() -> Iterator["Batch"]:
         for start in range(0, len(validation), params.batch_size):
-            yield examples(validation.rows(slice(start, start + params.batch_size)), -1 - start)
+            yield examples(validation.rows(range(start, min(start + params.batch_size, len(validation)))), -1 - start)
 
     def validate(model: "PreTrainedModel") -> dict[str, float]:
         values = losses.language_metrics(model, validation_batches())
@@ -165,15 +165,16 @@ def masked_examples(params: Params, tokenizer: "PreTrainedTokenizerBase") -> Cal
     return examples
 
 
-def unigram_cross_entropy(train: Blocks, validation: Blocks, special: Collection[int]) -> float:
+def unigram_cross_entropy(train: MappedBlocks, validation: MappedBlocks, special: Collection[int]) -> float:
     """Nats per validation token if each is guessed by its frequency in training alone: what a model has to fall well below."""
     import numpy as np
 
-    size = 1 + max(train.tokens.max(), validation.tokens.max())
-    kept = np.setdiff1d(np.arange(size), list(special))
-    counts, held_out = (np.bincount(blocks.tokens.ravel(), minlength=size)[kept] for blocks in (train, validation))
-    probabilities = (counts + 1) / (counts + 1).sum()
-    return float(-(held_out * np.log(probabilities)).sum() / held_out.sum())
+    counts = frequencies(blocks.tokens for blocks in train.portions())
+    held_out = frequencies((blocks.tokens for blocks in validation.portions()), len(counts))
+    counts = np.pad(counts, (0, len(held_out) - len(counts)))
+    kept = np.setdiff1d(np.arange(len(counts)), list(special))
+    probabilities = (counts[kept] + 1) / (counts[kept] + 1).sum()
+    return float(-(held_out[kept] * np.log(probabilities)).sum() / held_out[kept].sum())
 
 
 def _built(params: Params, vocab_size: int, context: int) -> "PreTrainedModel":
@@ -199,17 +200,18 @@ def _as_it_is(model: "PreTrainedModel", validate: Callable[["PreTrainedModel"], 
         return validate(model.eval())
 
 
-def _for_model(blocks: Blocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool) -> Blocks:
+def _for_model(
+    blocks: MappedBlocks, ours: "PreTrainedTokenizerBase", tokenizer: "PreTrainedTokenizerBase", decoder: bool, folder: Path
+) -> MappedBlocks:
     from model.features import Special
 
-    special = Special.of(tokenizer)
-    first, last = (special.end, special.end) if decoder else (special.first, special.separator)
+    ends = ends_of(tokenizer, decoder)
     if tokenizer.get_vocab() == ours.get_vocab():
-        return with_ends(blocks, first, last)
-    return encoded_again(blocks, ours, tokenizer, first, last, special.pad)
+        return replace(blocks, ends=ends)
+    return encoded_again(blocks, ours, tokenizer, ends, Special.of(tokenizer).pad, folder)
 
 
-def _bytes_per_label(tokens: Path, blocks: Blocks) -> float:
+def _bytes_per_label(tokens: Path, blocks: MappedBlocks) -> float:
     """Bytes of text for each token that a decoder predicts: all but the one that opens a document."""
     facts = json.loads((tokens / "corpus.json").read_text(encoding="utf-8"))["validation"]
-    return facts["bytes"] / (int((blocks.documents >= 0).sum()) - facts["documents"])
+    return facts["bytes"] / (sum(int((some.documents >= 0).sum()) for some in blocks.portions()) - facts["documents"])

@@ -17,6 +17,7 @@ from annotated_types import Ge
 from model.errors import UserError
 from model.params import STRICT, Positive
 from model.vocabulary import END, SPECIAL_TOKENS
+from tasks import blocks
 from tasks.session import Session
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 BYTES_PER_TOKEN = 4  # a guess that decides how much text the merges are learnt from
 DOCUMENTS_AT_ONCE = 64
-BLOCKS_AT_ONCE = 1024
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Document:
 
 
 def run(corpus: Path, out: Path, *, params: Params, session: Session) -> dict[str, float]:
-    """Read `corpus/{train,validation}.parquet`; write the tokenizer, `{train,validation}.parquet` and `corpus.json` under `out`.
+    """Read `corpus/{train,validation}.parquet`; write the tokenizer, `{train,validation}.arrow` and `corpus.json` under `out`.
 
     `held_out.parquet` lists the documents of the validation blocks, in their order.
     """
@@ -78,7 +78,7 @@ def run(corpus: Path, out: Path, *, params: Params, session: Session) -> dict[st
         if split == "validation":
             chosen = list(chosen)
             _write_listing(chosen, out / "held_out.parquet")
-        facts[split] = write_blocks(chosen, out / f"{split}.parquet", params.context, tokenizer.get_vocab_size())
+        facts[split] = write_blocks(chosen, out / f"{split}.arrow", params.context, tokenizer.get_vocab_size())
         session.progress(done, 2)
     text = json.dumps(facts, ensure_ascii=False, indent=2, sort_keys=True)
     (out / "corpus.json").write_text(text + "\n", encoding="utf-8")
@@ -162,19 +162,7 @@ def write_blocks(documents: Iterable[Document], file: Path, context: int, vocab_
                 tally["bytes"] += document.num_bytes
             yield document.tokens
 
-    schema = pa.schema(
-        {
-            "input_ids": pa.list_(pa.uint16() if vocab_size <= 2**16 else pa.int32(), context),
-            "documents": pa.list_(pa.int16() if context <= 2**15 else pa.int32(), context),
-        }
-    )
-    blocks = packing.pack(counted(), context)
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        while group := list(islice(blocks, BLOCKS_AT_ONCE)):
-            columns = zip(*group, strict=True)
-            writer.write_table(
-                pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
-            )
+    blocks.write(packing.pack(counted(), context), file, context, vocab_size)
     return counts | {"languages": languages}
 
 

@@ -13,7 +13,7 @@ from model.errors import UserError
 from model.params import Span
 from model.vocabulary import CLS, END, IGNORED, MASK, SEP
 from tasks import pretrain, tokenizer
-from tasks.blocks import Blocks, encoded_again, read, with_ends
+from tasks.blocks import Blocks, MappedBlocks, encoded_again, read, with_ends
 from tasks.session import Session
 
 PARAMS = pretrain.Params(
@@ -67,6 +67,10 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params = tokenizer.Params(vocab_size=290, context=16, min_frequency=2, max_train_tokens=9999, max_validation_tokens=99, num_threads=1)
     tokenizer.run(folder, folder / "out", params=params, session=session(folder))
     return folder / "out"
+
+
+def whole(blocks: MappedBlocks) -> Blocks:
+    return blocks.rows(range(len(blocks)))
 
 
 def test_a_decoder_comes_out_as_a_checkpoint_with_its_tokenizer_and_history(tokens: Path, tmp_path: Path) -> None:
@@ -131,14 +135,18 @@ def test_encoding_again_keeps_the_text(tokens: Path, tmp_path: Path) -> None:
 
     tokenizer.save(tokenizer.train(["Bridge Bridge has stones stones"] * 5, 280, 2), tmp_path)
     old, new = AutoTokenizer.from_pretrained(tokens), AutoTokenizer.from_pretrained(tmp_path)
-    ours = read(tokens / "train.parquet")
-    theirs = encoded_again(ours, old, new, CLS, SEP, 0)
+    ours = read(tokens / "train.arrow")
+    theirs = encoded_again(ours, old, new, (CLS, SEP), 3, tmp_path / "checkpoints")
     assert theirs.context == ours.context
+    assert not list((tmp_path / "checkpoints").iterdir())
     texts = [
         tokenizer.decode(blocks.tokens[blocks.documents >= 0], skip_special_tokens=True)
-        for tokenizer, blocks in ((old, ours), (new, theirs))
+        for tokenizer, blocks in ((old, whole(ours)), (new, whole(theirs)))
     ]
     assert texts[0] == texts[1]
+    padding = whole(theirs).documents < 0
+    assert padding.any()
+    assert (whole(theirs).tokens[padding] == 3).all()
 
 
 def refusal(tokens: Path, tmp_path: Path, **changes: object) -> str:
@@ -204,7 +212,7 @@ def ours(tokens: Path):
 
 
 def test_masks_are_drawn_anew_for_each_batch_and_alike_for_each_run(tokens: Path, ours) -> None:
-    blocks = read(tokens / "train.parquet")
+    blocks = whole(read(tokens / "train.arrow"))
     labels = [pretrain.masked_examples(PARAMS, ours)(blocks, index)["labels"] for index in (0, 0, 1, -1)]
     assert labels[0].equal(labels[1])
     assert not labels[0].equal(labels[2])
@@ -224,7 +232,7 @@ def test_masking_is_four_fifths_mask_a_tenth_random_and_a_tenth_left(ours) -> No
 
 
 def test_an_encoder_sees_its_own_ends_of_a_document_and_never_has_to_guess_them(tokens: Path, ours) -> None:
-    stored = read(tokens / "train.parquet")
+    stored = whole(read(tokens / "train.arrow"))
     blocks = with_ends(stored, CLS, SEP)
     ends = stored.tokens == END
     assert blocks.tokens[ends].tolist() == [CLS, SEP] * 54
@@ -234,7 +242,7 @@ def test_an_encoder_sees_its_own_ends_of_a_document_and_never_has_to_guess_them(
 
 
 def test_validation_guesses_the_same_tokens_whatever_training_masks(tokens: Path, ours) -> None:
-    blocks = read(tokens / "train.parquet")
+    blocks = whole(read(tokens / "train.arrow"))
     for masking in ("whole_word", "span"):
         made, plain = (pretrain.masked_examples(params, ours) for params in (replace(PARAMS, masking=masking), PARAMS))
         assert made(blocks, -1)["labels"].equal(plain(blocks, -1)["labels"])
@@ -242,7 +250,7 @@ def test_validation_guesses_the_same_tokens_whatever_training_masks(tokens: Path
 
 
 def test_the_unigram_yardstick_is_the_entropy_of_frequencies() -> None:
-    blocks = Blocks(np.array([[6] * 7 + [7]]), np.zeros((1, 8), dtype=np.int64))
+    blocks = MappedBlocks((np.array([[6] * 7 + [7]]),), (np.zeros((1, 8), dtype=np.int64),), 8)
     assert pretrain.unigram_cross_entropy(blocks, blocks, range(6)) == pytest.approx(-(7 * math.log(0.8) + math.log(0.2)) / 8)
 
 

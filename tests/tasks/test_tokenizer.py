@@ -27,7 +27,7 @@ def corpus(folder: Path, texts: dict[str, list[str]]) -> Path:
 
 
 def read(file: Path) -> tuple[list[list[int]], list[list[int]]]:
-    table = pq.read_table(file)
+    table = pa.ipc.open_file(file).read_all()
     return table["input_ids"].to_pylist(), table["documents"].to_pylist()
 
 
@@ -43,7 +43,7 @@ def test_the_blocks_hold_the_corpus_token_for_token(tmp_path: Path) -> None:
 
     metrics = tokenizer.run(corpus(tmp_path / "corpus", {"en": ENGLISH, "zh": CHINESE}), tmp_path / "out", params=PARAMS, session=SESSION)
     loaded = AutoTokenizer.from_pretrained(tmp_path / "out")
-    found = documents(tmp_path / "out/train.parquet")
+    found = documents(tmp_path / "out/train.arrow")
     assert all(document[0] == document[-1] == END for document in found)
     assert sorted(loaded.decode(document[1:-1]) for document in found) == sorted((ENGLISH + CHINESE)[4:])
     assert metrics["train_tokens"] == sum(map(len, found))
@@ -52,7 +52,7 @@ def test_the_blocks_hold_the_corpus_token_for_token(tmp_path: Path) -> None:
     assert facts["validation"]["bytes"] == sum(len(text.encode()) for text in ENGLISH[:4] + CHINESE[-4:])
     assert facts["validation"]["documents"] == 8
     listed = pq.read_table(tmp_path / "out/held_out.parquet").to_pylist()
-    texts = [loaded.decode(document[1:-1]) for document in documents(tmp_path / "out/validation.parquet")]
+    texts = [loaded.decode(document[1:-1]) for document in documents(tmp_path / "out/validation.arrow")]
     assert [row["bytes"] for row in listed] == [len(text.encode()) for text in texts]
     assert [row["lang"] for row in listed] == ["en" if text.startswith("The") else "zh" for text in texts]
     assert metrics["bytes_per_token_zh"] == pytest.approx(
@@ -62,9 +62,9 @@ def test_the_blocks_hold_the_corpus_token_for_token(tmp_path: Path) -> None:
 
 def test_every_block_is_full_but_the_last(tmp_path: Path) -> None:
     tokenizer.run(corpus(tmp_path / "corpus", {"en": ENGLISH}), tmp_path / "out", params=PARAMS, session=SESSION)
-    schema = pq.read_schema(tmp_path / "out/train.parquet")
+    schema = pa.ipc.open_file(tmp_path / "out/train.arrow").schema
     assert schema.field("input_ids").type == pa.list_(pa.uint16(), 16)
-    _, indices = read(tmp_path / "out/train.parquet")
+    _, indices = read(tmp_path / "out/train.arrow")
     assert all(-1 not in block for block in indices[:-1])
     assert all(block[0] == 0 for block in indices)
 
@@ -80,8 +80,8 @@ def test_the_same_corpus_gives_the_same_bytes_in_whatever_order(tmp_path: Path) 
     assert set(first) == {
         "tokenizer.json",
         "tokenizer_config.json",
-        "train.parquet",
-        "validation.parquet",
+        "train.arrow",
+        "validation.arrow",
         "held_out.parquet",
         "corpus.json",
     }
@@ -96,7 +96,7 @@ def test_special_tokens_have_the_agreed_ids_and_none_is_added_or_read_out_of_a_t
     assert loaded.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 1, 2, 3, 4, 5]
     assert (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id, loaded.mask_token_id) == (5, 5, 0, 4)
     assert not set(range(6)) & set(loaded("plain text")["input_ids"])
-    found = documents(tmp_path / "out/train.parquet")
+    found = documents(tmp_path / "out/train.arrow")
     assert all(not set(range(6)) & set(document[1:-1]) for document in found)
 
 
