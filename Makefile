@@ -1,7 +1,7 @@
 # Everything a person or CI does here. `make run` and `make test` need only Python 3.11+, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
-QUIET := --quiet --disable-pip-version-check --no-compile # bytecode is made of what is imported: half the time
+QUIET := --quiet --disable-pip-version-check --no-compile
 
 .PHONY: run test test-fast test-slow check install
 
@@ -29,4 +29,5 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(QUIET) -r requirements.lock
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation .
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # on all cores, as pip does not; some files are for other Pythons
 	touch .venv/installed
