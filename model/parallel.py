@@ -149,7 +149,7 @@ def wrapped(model: PreTrainedModel, params: Training) -> nn.Module:
             device_ids=[model.device.index] if model.device.type == "cuda" else None,
             broadcast_buffers=False,
             gradient_as_bucket_view=True,
-            find_unused_parameters=True,  # else buckets are arranged anew after the first step, and a resumed training sums in another order
+            find_unused_parameters=True,  # else buckets are arranged anew after the first step, and sums in another order when resumed
         )
 
 

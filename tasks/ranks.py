@@ -76,7 +76,7 @@ class Others:
     """The processes of rank 1 and above. None of them ends by itself but by a mistake."""
 
     def __init__(self, num_processes: int, command: Sequence[str]) -> None:
-        self.printed: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in range(1, num_processes)]
+        self.printed: list[IO[bytes]] = [tempfile.TemporaryFile() for _ in range(1, num_processes)]  # noqa: SIM115  # until the end
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "tasks", *command, "--rank", str(rank)],
