@@ -40,9 +40,7 @@ def leading(num_processes: int, command: Sequence[str]) -> Iterator[None]:
     try:
         parallel.join(0, num_processes, listener.getsockname()[1], listener.detach())
         yield
-    except UserError:
-        raise
-    except Exception:
+    except RuntimeError:  # of torch.distributed: a connection is gone
         if dead := others.dead(GRACE):
             raise UserError(others.obituary(dead)) from None
         raise
