@@ -73,28 +73,32 @@ def missing() -> str | None:
     return next((name for name in ("accelerate", "datasets") if importlib.util.find_spec(name) is None), None)
 
 
-def stemma(case: Case, steps: int) -> Turn:
-    """`model/training.py`; one step more is made, because the last one evaluates."""
-    stamps = Stamps()
-    total = WARM + steps + 1
+def numbers(case: Case, max_steps: int, **changes: Any) -> Training:
+    """The shipped numbers of pretraining, for a training of so many steps that is as fast as this machine can make it."""
     shipped = params.section(params.read(Path("params.yaml")), "pretrain.decoder")
     section = {field.name: shipped[field.name] for field in fields(Training)} | {
-        "max_steps": total,
+        "max_steps": max_steps,
         "batch_size": case.in_batch,
         "learning_rate": RATE,
-        "evaluate_every": total,
+        "evaluate_every": max_steps,
         "precision": precision(),
         "compile": hardware.has_compiler(),
         "num_threads": torch.get_num_threads(),
     }
-    numbers = params.build(Training, section, "training")
+    return params.build(Training, section | changes, "training")
+
+
+def stemma(case: Case, steps: int) -> Turn:
+    """`model/training.py`; one step more is made, because the last one evaluates."""
+    stamps = Stamps()
+    total = WARM + steps + 1
     with tempfile.TemporaryDirectory() as folder:
         training.train(
             case.model,
             batch=case.batch,
             validate=lambda model: {"validation_loss": 0.0},
             loss=case.loss,
-            params=numbers,
+            params=numbers(case, total),
             checkpoints=Path(folder),
             log=lambda step, values: None,
             progress=stamps,

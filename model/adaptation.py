@@ -88,10 +88,8 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
 
     Modules are registered in the order in which they are used, in each architecture here.
     """
-    base: Any = model.base_model
     num_layers = model.config.num_hidden_layers
-    layers = next(name for name, module in base.named_modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers)
-    inside = f"{_prefix(model)}{layers}."
+    inside = f"{_prefix(model)}{layers(model)[0]}."
     depth, found = 0, {}
     for name, _ in model.named_parameters():
         if name.startswith(inside):
@@ -100,6 +98,13 @@ def depths(model: PreTrainedModel) -> dict[str, int]:
             depth = num_layers + 1
         found[name] = depth
     return found
+
+
+def layers(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """The layers of a model, and their name within its base."""
+    base: Any = model.base_model
+    num_layers = model.config.num_hidden_layers
+    return next((name, module) for name, module in base.named_modules() if isinstance(module, nn.ModuleList) and len(module) == num_layers)
 
 
 def _prefix(model: PreTrainedModel) -> str:

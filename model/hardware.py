@@ -64,10 +64,13 @@ def matmul_rate(precision: str, device: torch.device) -> float:
 
 
 class Meter:
-    """Tokens per second, the share of the matrix-multiplication rate that goes into the model, and the peak of memory."""
+    """Tokens per second, the share of the matrix-multiplication rate that goes into the model, and the peak of memory.
 
-    def __init__(self, model: PreTrainedModel, precision: str) -> None:
-        self.device = model.device
+    It watches one of `num_processes`, and takes the others to read as many tokens.
+    """
+
+    def __init__(self, model: PreTrainedModel, precision: str, num_processes: int = 1) -> None:
+        self.device, self.num_processes = model.device, num_processes
         self.rate = matmul_rate(precision, self.device)
         self.body, self.head, self.width = _sizes(model)
         self._clear()
@@ -83,7 +86,7 @@ class Meter:
         """What was measured since the last reading."""
         seconds = _now(self.device) - self.start
         values = {
-            "tokens_per_second": self.tokens / seconds,
+            "tokens_per_second": self.num_processes * self.tokens / seconds,
             "model_flop_utilisation": self.operations / seconds / self.rate,
             "peak_memory_bytes": float(peak_memory(self.device)),
         }

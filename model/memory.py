@@ -27,8 +27,8 @@ class Need:
         return self.states + self.activations + self.passing
 
 
-def predict(model: PreTrainedModel, batch: Batch, loss: Loss, *, averaged: bool) -> Need:
-    """The need of training `model` on micro-batches like `batch`.
+def predict(model: PreTrainedModel, batch: Batch, loss: Loss, *, averaged: bool, parts: int = 1) -> Need:
+    """The need of training `model` on micro-batches like `batch`, in a process that holds one of so many `parts` of every state.
 
     The activations are what autograd keeps of a forward pass over the batch's first row, as many times as there are rows.
     """
@@ -49,19 +49,19 @@ def predict(model: PreTrainedModel, batch: Batch, loss: Loss, *, averaged: bool)
     sizes = [tensor.untyped_storage().nbytes() for tensor in kept.values()]
     num_rows = len(batch["input_ids"])
     return Need(
-        states=sum((5 if averaged else 4) * FLOAT * parameter.numel() for parameter in trained),
+        states=sum((5 if averaged else 4) * FLOAT * parameter.numel() for parameter in trained) // parts,
         activations=sum(sizes) * num_rows,
         passing=2 * max(sizes, default=0) * num_rows,
     )
 
 
-def require(need: Need, device: torch.device) -> None:
-    """Go on only if the device has that much left.
+def require(need: Need, device: torch.device, num_processes: int = 1) -> None:
+    """Go on only if the device has that much left; processes have a card each, or share the machine's memory.
 
     Raises:
         UserError: it has less.
     """
-    left = available(device)
+    left = available(device) // (1 if device.type == "cuda" else num_processes)
     if need.total > left:
         raise UserError(
             f"params.yaml: training needs {need.total / 2**30:.1f} GiB more memory at its peak, and {left / 2**30:.1f} GiB are left; "

@@ -35,10 +35,21 @@ class Training:
     compile: bool
     slower_allowed: bool  # without bfloat16 instructions or a compiler, go on and be slower
     seed: Annotated[int, Ge(0)]
-    num_threads: Positive
+    num_threads: Positive  # of a process
+    num_processes: Positive
+    sharded: bool  # each process holds a part of every tensor instead of all of them (FSDP2)
 
     def __post_init__(self) -> None:
-        """Raise ValueError if the schedule is longer than the run."""
+        """Raise ValueError if the schedule is longer than the run, or the processes cannot share a step or the model."""
+        if self.accumulation % self.num_processes:
+            raise ValueError(
+                f"accumulation {self.accumulation} is no multiple of num_processes {self.num_processes}, which share a step's batches; "
+                "change one (and batch_size, for as many rows to a step)"
+            )
+        if self.sharded and self.num_processes == 1:
+            raise ValueError("sharded divides the model among processes, and num_processes is 1; raise it, or set sharded to false")
+        if self.sharded and self.compile:
+            raise ValueError("sharded does not go with compile; set one of them to false")
         if self.schedule == "wsd" and self.warmup_share + self.decay_share > 1:
             raise ValueError(
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} of wsd are together longer than the run; lower one"

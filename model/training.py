@@ -1,8 +1,8 @@
 """THE training loop, for pretraining and fine-tuning alike.
 
 It holds no state that a checkpoint does not: a micro-batch is a function of its index, the learning rate of the step, and every step's
-randomness of (seed, step). So a training that was killed goes on from its newest sealed checkpoint and ends with the same bytes,
-whenever the clock let that one be sealed.
+randomness of (seed, step), and of the rank where several processes train together. So a training that was killed goes on from its newest
+sealed checkpoint and ends with the same bytes, whenever the clock let that one be sealed.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from . import checkpoints as sealed
-from . import hardware, memory
+from . import hardware, memory, parallel
 from .adaptation import rate_scales
 from .averages import Average
 from .errors import UserError
@@ -52,29 +52,36 @@ def train(
     entry), `learning_rate`, `gradient_norm` (before clipping), and at an evaluation what `validate` returned. `log` gets each entry,
     those of an interrupted attempt first. `sources(i)` tells where micro-batch i comes from. `rhythm` says when to seal a checkpoint.
 
+    Of N processes that have joined, each calls this; rank r takes micro-batches r, r + N, ... of a step, and rank 0 has the weights in the
+    end, seals the checkpoints and decides when.
+
     Raises:
         UserError: a loss or gradient is not finite, or the machine lacks instructions, a compiler or memory.
     """
     hardware.check(params)
+    parallel.check(params)
     _settle(params)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.nn.Module.to(model, device)
+    if not params.sharded:
+        torch.nn.Module.to(model, device)
     if params.gradient_checkpointing:
         model.activation_checkpointing_enable()
     with _autocast(model, params):
-        memory.require(memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay)), device)
+        need = memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay), parts=parallel.size() if params.sharded else 1)
+        memory.require(need, device, params.num_processes)
     if params.compile and hardware.has_compiler():
         model.base_model.compile(dynamic=False)
     rhythm = rhythm or Rhythm()
     run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
-    meter = hardware.Meter(model, params.precision)
+    meter = hardware.Meter(run.model, params.precision, params.num_processes)
     log_every = max(1, params.evaluate_every // 10)
     for entry in run.history:
         _show(log, entry)
     while not run.finished:
         step = run.step + 1
         _seed(params.seed, step)
-        micro_batches = [batch(run.step * params.accumulation + index) for index in range(params.accumulation)]
+        own = range(parallel.rank(), params.accumulation, params.num_processes)
+        micro_batches = [batch(run.step * params.accumulation + index) for index in own]
         meter.add(micro_batches)
         micro_batches = [to_device(one, device) for one in micro_batches]
         norm = run.update(step, micro_batches, loss, sources)
@@ -90,7 +97,7 @@ def train(
             run.history.append(entry)
             _show(log, entry | speed)
             meter.pause()
-        if rhythm.due(run.num_bytes):
+        if parallel.from_first(rhythm.due(run.num_bytes)):
             with rhythm.sealing():
                 run.seal()
             meter.pause()
@@ -103,37 +110,38 @@ class _Run:
     """What a training has come to: the content of a checkpoint."""
 
     def __init__(self, model: PreTrainedModel, params: Training, folder: Path, identity: str) -> None:
-        self.model, self.params, self.folder, self.identity = model, params, folder, identity
-        self.parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self.optimizer = _optimizer(self.parameters, rate_scales(model, params.layer_decay), params)
+        self.params, self.folder, self.identity = params, folder, identity
+        self.given, self.model = model, parallel.divided(model) if params.sharded else model
+        self.work = parallel.wrapped(self.model, params)
+        self.parameters = {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
+        self.optimizer = _optimizer(self.parameters, rate_scales(self.model, params.layer_decay), params)
         self.average = Average(self.parameters, params.ema_decay) if params.ema_decay else None
         self.step, self.history = 0, History()
         self.total, self.count = 0.0, 0  # of the losses and labels since the last entry of the history
         self.best_loss, self.best, self.waited = math.inf, dict[str, Tensor](), 0
         self.num_bytes = sum(parameter.nbytes for parameter in self.parameters.values()) * (5 if self.average else 4)  # of a checkpoint
-        found = sealed.newest(folder)
-        if found and found[1]["identity"] == identity:
-            self._load(*found)
-        elif found:
-            shutil.rmtree(folder)
+        parallel.in_turn(self._resume)
+        parallel.agree((identity, self.step))
 
     @property
     def finished(self) -> bool:
         return self.step >= self.params.max_steps or self.waited >= self.params.patience
 
     def update(self, step: int, batches: Sequence[Batch], loss: Loss, sources: Callable[[int], str]) -> float:
-        """One optimizer step; the norm of its gradient, per label of all `batches`."""
-        self.model.train()
+        """One optimizer step; the norm of its gradient, per label of the `batches` of all processes."""
+        self.work.train()
         totals, count = list[float](), 0
-        for batch in batches:
-            with _autocast(self.model, self.params):
-                batch_total, batch_count = loss(self.model, batch)
-            batch_total.backward()
+        for place, batch in enumerate(batches, 1):
+            with parallel.accumulating(self.work, last=place == len(batches)):
+                with _autocast(self.model, self.params):
+                    batch_total, batch_count = self.work(loss, batch)
+                batch_total.backward()
             totals.append(float(batch_total.detach()))
             count += int(batch_count)
+        totals, count = parallel.of_all(totals, count)
         gradients = [parameter.grad for parameter in self.parameters.values() if parameter.grad is not None]
-        torch._foreach_div_(gradients, float(max(count, 1)))
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.params.gradient_clip))
+        torch._foreach_div_(gradients, max(count, 1) / parallel.size())
+        norm = float(parallel.full(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.params.gradient_clip)))
         if not (math.isfinite(sum(totals)) and math.isfinite(norm)):
             broken = [place for place, total in enumerate(totals) if not math.isfinite(total)] or range(len(totals))
             named = ", ".join(sources((step - 1) * self.params.accumulation + place) for place in broken)
@@ -150,9 +158,9 @@ class _Run:
 
     @torch.no_grad()
     def evaluate(self, validate: Callable[[PreTrainedModel], Mapping[str, float]]) -> Mapping[str, float]:
-        self.model.eval()
+        self.work.eval()
         with self.average.applied() if self.average else nullcontext(), _autocast(self.model, self.params):
-            values = validate(self.model)
+            values = parallel.from_first(self.work(validate))
         if not math.isfinite(values["validation_loss"]):
             raise UserError(f"training: the validation loss is {values['validation_loss']} at step {self.step}; {self._remedy()}")
         return values
@@ -175,13 +183,24 @@ class _Run:
         tensors |= {f"average/{name}": weight for name, weight in (self.average.weights if self.average else {}).items()}
         for name, parameter in self.parameters.items():
             tensors |= {f"optimizer/{key}/{name}": value for key, value in self.optimizer.state[parameter].items()}
-        sealed.seal(self.folder, self.step, tensors, {name: getattr(self, name) for name in STATE} | {"identity": self.identity})
+        tensors = parallel.whole(tensors)
+        if parallel.rank() == 0:
+            sealed.seal(self.folder, self.step, tensors, {name: getattr(self, name) for name in STATE} | {"identity": self.identity})
 
     @torch.no_grad()
     def restore_best(self) -> None:
         for name, parameter in self.parameters.items():
             parameter.copy_(self.best[name])
-        self.model.eval().to("cpu")
+        if self.given is not self.model:
+            parallel.together(self.model, self.given)
+        self.given.eval().to("cpu")
+
+    def _resume(self) -> None:
+        found = sealed.newest(self.folder)
+        if found and found[1]["identity"] == self.identity:
+            self._load(*found)
+        elif found:
+            shutil.rmtree(self.folder)
 
     @torch.no_grad()
     def _load(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -191,14 +210,16 @@ class _Run:
             kind, _, name = path.partition("/")
             if kind == "optimizer":
                 key, _, name = name.partition("/")
-                parameter = self.parameters[name]
-                self.optimizer.state[parameter][key] = tensor.clone().to(parameter.device)
+            parameter = self.parameters[name]
+            tensor = parallel.part(tensor, parameter)
+            if kind == "optimizer":
+                self.optimizer.state[parameter][key] = tensor.clone()
             elif kind == "best":
-                self.best[name] = tensor.clone().to(self.parameters[name].device)
+                self.best[name] = tensor.clone()
             elif kind == "average" and self.average:
                 self.average.weights[name].copy_(tensor)
             else:
-                self.parameters[name].copy_(tensor)
+                parameter.copy_(tensor)
 
 
 def _show(log: Callable[[int, Mapping[str, float]], None], entry: Mapping[str, float]) -> None:
@@ -222,7 +243,8 @@ def _settle(params: Training) -> None:
 
 
 def _seed(seed: int, step: int) -> None:
-    torch.manual_seed(int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0]))
+    own = (parallel.rank(),) if parallel.size() > 1 else ()
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, *own)).generate_state(1, np.uint64)[0]))
 
 
 def _autocast(model: PreTrainedModel, params: Training) -> torch.autocast:

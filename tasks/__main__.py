@@ -12,14 +12,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from model.errors import UserError
 from tasks import code as fingerprints
-from tasks import params
+from tasks import params, ranks
 from tasks.session import Session
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -32,9 +32,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("paths", nargs="*", type=Path)
     parser.add_argument("--code", type=Path, help="the fingerprint of the code that this stage can reach")
     parser.add_argument("--metrics", type=Path, help="where the stage's numbers go")
+    parser.add_argument("--rank", type=int, help="of a process that a training on several has started for itself")
+    parser.add_argument("--port", type=int, help="at which that one meets rank 0")
     options = parser.parse_args(arguments)
+    if options.rank:
+        ranks.on_leash()
     try:
-        run_stage(options.stage, options.paths, options.code, options.metrics)
+        if options.rank:
+            follow(options.stage, options.paths, options.rank, options.port)
+        else:
+            run_stage(options.stage, options.paths, options.code, options.metrics)
     except UserError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
@@ -50,6 +57,31 @@ def run_stage(name: str, paths: list[Path], code: Path | None, metrics: Path | N
     """Run stage `name`; its metrics are written last, so that a file there means that everything else is there."""
     if code is not None:
         fingerprints.check_installed(code)
+    run, arguments = _stage(name)
+    session = Session(
+        checkpoints=_checkpoints(name),
+        log=Curve(os.environ.get("STEMMA_CURVE")),
+        progress=Progress(os.environ.get("STEMMA_PROGRESS")),
+    )
+    with ranks.leading(_num_processes(arguments), [name, *map(str, paths)]):
+        numbers = run(*paths, **arguments, session=session)
+    if code is not None:
+        fingerprints.check_loaded(code)
+    if metrics is not None:
+        metrics.parent.mkdir(parents=True, exist_ok=True)
+        metrics.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def follow(name: str, paths: list[Path], rank: int, port: int) -> None:
+    """Take part in a stage that another process runs; write and tell nothing."""
+    run, arguments = _stage(name)
+    silent = Session(checkpoints=_checkpoints(name), log=lambda step, values: None, progress=lambda done, total: None, leads=False)
+    with ranks.following(rank, _num_processes(arguments), port):
+        run(*paths, **arguments, session=silent)
+
+
+def _stage(name: str) -> tuple[Callable[..., dict[str, float]], dict[str, Any]]:
+    """The `run` of a stage, and what it takes besides paths and session."""
     stage, _, variant = name.partition(".")
     module = import_module(f"tasks.{stage}")
     arguments: dict[str, Any] = {}
@@ -58,18 +90,15 @@ def run_stage(name: str, paths: list[Path], code: Path | None, metrics: Path | N
         arguments["params"] = params.build(module.Params, section, name)
     if "variant" in inspect.signature(module.run).parameters:
         arguments["variant"] = variant
+    return module.run, arguments
 
-    session = Session(
-        checkpoints=Path(".stemma/checkpoints", name.replace(".", "@", 1), os.environ.get("STEMMA_KEY", "by-hand")),
-        log=Curve(os.environ.get("STEMMA_CURVE")),
-        progress=Progress(os.environ.get("STEMMA_PROGRESS")),
-    )
-    numbers = module.run(*paths, **arguments, session=session)
-    if code is not None:
-        fingerprints.check_loaded(code)
-    if metrics is not None:
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        metrics.write_text(json.dumps(numbers, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+def _num_processes(arguments: Mapping[str, Any]) -> int:
+    return getattr(arguments.get("params"), "num_processes", 1)
+
+
+def _checkpoints(name: str) -> Path:
+    return Path(".stemma/checkpoints", name.replace(".", "@", 1), os.environ.get("STEMMA_KEY", "by-hand"))
 
 
 def _system_error(error: Exception) -> int:

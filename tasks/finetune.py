@@ -116,6 +116,8 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
         progress=session.progress,
         sources=sources,
     )
+    if not session.leads:
+        return {}
     if params.lora:
         adaptation.merge_adapters(model)
     shutil.rmtree(out, ignore_errors=True)

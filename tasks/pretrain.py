@@ -102,6 +102,8 @@ def run(tokens: Path, checkpoints: Path, out: Path, *, params: Params, session: 
         )
     else:
         history = [{"step": 0, **_as_it_is(model, validate)}]
+    if not session.leads:
+        return {}
     shutil.rmtree(out, ignore_errors=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)

@@ -13,7 +13,7 @@ from tasks.syntax import BODY, Module, Symbol, Target, digest, parse
 
 # Loaded in every stage's process, and nothing of them decides a byte of an output.
 RUNNER = {"model", "model.errors", "tasks"} | {
-    f"tasks.{name}" for name in ("__main__", "code", "machine", "params", "reach", "session", "shown", "syntax", "tracking")
+    f"tasks.{name}" for name in ("__main__", "code", "machine", "params", "ranks", "reach", "session", "shown", "syntax", "tracking")
 }
 
 

@@ -12,3 +12,4 @@ class Session:
     checkpoints: Path  # a folder of this stage and key alone; kept until the stage has succeeded
     log: Callable[[int, Mapping[str, float]], None]  # (step, values): a point of each curve, as history.jsonl has it; from the first
     progress: Callable[[int, int], None]  # (done, total): drives the progress bar
+    leads: bool = True  # whether this process writes the outputs; of a training on several processes, one does

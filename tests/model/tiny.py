@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from model.backbone import build
-from model.losses import Batch, language_loss, mean_loss
+from model.losses import Batch, Loss, language_loss, mean_loss
 from model.params import Training
 from model.rhythm import Rhythm
 from model.training import History, train
@@ -34,6 +34,8 @@ PARAMS = Training(
     slower_allowed=False,
     seed=5,
     num_threads=1,
+    num_processes=1,
+    sharded=False,
 )
 
 
@@ -82,13 +84,14 @@ def trained(
     progress: Callable[[int, int], None] = lambda done, total: None,
     sealed_every: int = 1,
     sources: Callable[[int], str] = "micro-batch {}".format,
+    loss: Loss = language_loss,
 ) -> tuple[dict[str, Tensor], History]:
     model = model or base()
     history = train(
         model,
         batch=batch,
         validate=validate,
-        loss=language_loss,
+        loss=loss,
         params=params,
         checkpoints=folder,
         log=log,

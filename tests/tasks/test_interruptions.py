@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -45,6 +46,10 @@ class Kind:
     paths: tuple[str, ...]
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def num_processes(self) -> int:
+        return self.numbers.get(f"{self.stage}.num_processes", 1)
+
 
 def finetuning(**numbers: Any) -> Kind:
     paths = ("bases/bert", "splits", "reads", "out")
@@ -54,6 +59,7 @@ def finetuning(**numbers: Any) -> Kind:
 KINDS = {
     "pretrain": Kind("pretrain.encoder", ("tokens", "pretrained", "out"), {f"pretrain.encoder.{k}": v for k, v in (SHORT | SHAPE).items()}),
     "full": finetuning(ema_decay=0.99),
+    "two processes": finetuning(num_processes=2, accumulation=2, batch_size=2, ema_decay=0.99),
     "lora": finetuning(lora={"rank": 4, "alpha": 8, "dropout": 0.1, "modules": {"encoder": ["query", "value"]}}),
 }
 
@@ -92,8 +98,7 @@ class Stage:
     def interrupt(self, at: int, how: signal.Signals) -> None:
         """Start it, and end it once it has taken `at` steps."""
         process = self.start()
-        while process.poll() is None and self.done() < at:
-            time.sleep(0.002)
+        self.wait(process, at)
         process.send_signal(how)
         process.communicate(timeout=SECONDS_TO_END)
         assert process.returncode in (-how, 0)  # it may have ended by itself meanwhile
@@ -102,6 +107,11 @@ class Stage:
         process = self.start()
         _, said = process.communicate()
         assert process.returncode == 0, said
+
+    def wait(self, process: subprocess.Popen[str], at: int) -> None:
+        """Until it has taken `at` steps, or has ended."""
+        while process.poll() is None and self.done() < at:
+            time.sleep(0.002)
 
     def done(self) -> int:
         """The steps that it has taken."""
@@ -163,7 +173,10 @@ def undisturbed(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
     def result(kind: str) -> dict[str, bytes]:
         if kind not in known:
             stage = prepared(KINDS[kind], inputs, tmp_path_factory.mktemp("undisturbed") / kind)
-            stage.here()
+            if KINDS[kind].num_processes == 1:
+                stage.here()
+            else:
+                stage.finish()
             known[kind] = stage.result()
         return known[kind]
 
@@ -206,6 +219,24 @@ def shown(tracked: Path, kind: str, stage: Stage) -> list[int]:
     client = tracking.connect(tracked)
     assert len(client.search_runs([tracking.experiment(client, tracked)])) == 1
     return [point.step for point in client.get_metric_history(run_id, "loss")]
+
+
+def test_a_training_on_two_processes_ends_with_either_of_them(inputs: Path, tmp_path: Path) -> None:
+    stage = prepared(KINDS["two processes"], inputs, tmp_path / "stage")
+    process = stage.start()
+    stage.wait(process, 2)
+    [other] = psutil.Process(process.pid).children()
+    assert os.getpgid(other.pid) == os.getpgid(process.pid)
+    other.kill()
+    _, said = process.communicate(timeout=SECONDS_TO_END)
+    assert (process.returncode, "Traceback" in said) == (1, False)
+    assert said.splitlines()[-1] == "training: process 2 of 2 was ended by SIGKILL; `stemma run` goes on from the last checkpoint"
+    process = stage.start()
+    stage.wait(process, 2)
+    [other] = psutil.Process(process.pid).children()
+    process.kill()
+    process.communicate()
+    assert not psutil.wait_procs([other], timeout=5)[1]
 
 
 @pytest.mark.slow

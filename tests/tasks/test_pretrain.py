@@ -46,6 +46,8 @@ PARAMS = pretrain.Params(
     slower_allowed=False,
     seed=1,
     num_threads=1,
+    num_processes=1,
+    sharded=False,
 )
 
 
