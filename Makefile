@@ -12,7 +12,7 @@ run: install ## install, fetch the default sources, run the lifecycle
 test: install ## everything but the long trials
 	$(BIN)/pytest -m "not slow"
 
-test-fast: install ## no service, about two minutes
+test-fast: install ## no service, about a minute
 	$(BIN)/pytest -m "not slow and not e2e"
 
 test-slow: install ## everything, long trials included

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 from filelock import FileLock
 
-os.environ["OMP_NUM_THREADS"] = "1"  # two workers share two cores
+os.environ["OMP_NUM_THREADS"] = "1"  # three workers share two cores: one of them mostly waits for a service
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
