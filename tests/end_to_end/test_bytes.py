@@ -10,7 +10,12 @@ from .conftest import STAGES, Project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-LONGER = ("-S", "pretrain.encoder.max_steps=800", "-S", "finetune.sentiment.max_steps=800", "--only", "finetune@sentiment")
+STEPS = {
+    f"{stage}.{name}": value
+    for stage in ("pretrain.encoder", "finetune.sentiment")
+    for name, value in (("max_steps", 4000), ("patience", 4000))
+}
+LONGER = (*(word for name, value in STEPS.items() for word in ("-S", f"{name}={value}")), "--only", "finetune@sentiment")
 
 
 def test_two_clones_of_a_commit_give_the_same_checkpoints(clone: Callable[[str], Project], finished: Project) -> None:

@@ -111,12 +111,14 @@ def commit(root: Path, message: str) -> str:
 
 @pytest.fixture
 def change(project: Path) -> Callable[[str, str], None]:
-    """Replace a text in params.yaml."""
+    """Replace a text in params.yaml; who reads it meanwhile sees the one or the other."""
 
     def replace(old: str, new: str, file: str = "params.yaml") -> None:
         text = (project / file).read_text()
         assert old in text
-        (project / file).write_text(text.replace(old, new))
+        partial = project / f"{file}.partial"
+        partial.write_text(text.replace(old, new))
+        partial.replace(project / file)
 
     return replace
 
