@@ -106,6 +106,8 @@ class Others:
         file = self.printed[rank - 1]
         printed = os.pread(file.fileno(), LINES, max(0, os.fstat(file.fileno()).st_size - LINES)).decode(errors="replace").strip()
         last = printed.rpartition("\n")[2]
+        if code != 1 or not last:
+            return f"{which} ended by itself, with code {code}; `stemma run` goes on from the last checkpoint"
         if "Traceback" not in printed:
             return last
         print(printed, file=sys.stderr)  # noqa: T201
