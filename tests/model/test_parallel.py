@@ -24,6 +24,8 @@ from model.training import History
 
 from .tiny import PARAMS, Killed, base, same, trained, validate
 
+pytestmark = pytest.mark.timeout(900)
+
 WHOLE = replace(PARAMS, num_processes=2, max_steps=6)
 PARTS = replace(WHOLE, sharded=True)
 RICH = {"ema_decay": 0.9, "layer_decay": 0.7, "gradient_checkpointing": True, "accumulation": 4}

@@ -228,7 +228,7 @@ def test_a_training_on_two_processes_ends_with_either_of_them(inputs: Path, tmp_
     [other] = psutil.Process(process.pid).children()
     assert os.getpgid(other.pid) == os.getpgid(process.pid)
     other.kill()
-    _, said = process.communicate(timeout=SECONDS_TO_END)
+    _, said = process.communicate(timeout=60)  # it takes a moment of the processor, which may be busy
     assert (process.returncode, "Traceback" in said) == (1, False)
     assert said.splitlines()[-1] == "training: process 2 of 2 was ended by SIGKILL; `stemma run` goes on from the last checkpoint"
     process = stage.start()
