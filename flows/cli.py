@@ -209,7 +209,9 @@ def gc(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="
 
     found = collection.waste(context.obj)
     typer.echo(str(found))
-    if found.objects and (yes or typer.confirm("Free them?")):
+    if found.objects and not yes and not typer.confirm("Free them?"):
+        typer.echo("nothing was freed")
+    elif found.objects:
         typer.echo(f"freed {collection.free(context.obj, lambda line: typer.echo(line, err=True)).size / 1e6:,.1f} MB")
 
 

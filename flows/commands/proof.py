@@ -35,6 +35,8 @@ def lineage(
     root: Path = context.obj
     if (reference is None) == (seen is None):
         raise UserError("lineage: give a model version or --from, one of the two; such as `stemma lineage sentiment@champion`")
+    if seen is not None and not seen.strip():
+        raise UserError("lineage: --from: nothing is asked for; name a source, or give a record as text")
     if seen is not None:
         found = exposure.exposure(root, seen, say)
         return print_json(found.to_json()) if as_json else _show_rows(("", f"of {found.asked}", "seen"), list(found.rows()))

@@ -113,10 +113,16 @@ def _agreed(change: "Change", yes: bool) -> bool:
 
 
 def show_history(root: Path, name: str, as_json: bool) -> None:
-    """The moves of a model's aliases."""
-    from tasks.registry import aliases
+    """The moves of a model's aliases.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    from tasks.registry import aliases, records
 
     found = aliases.history(root, name)
+    if not found and name not in (known := sorted({version.name for version in records.versions(root)})):
+        raise UserError(f"models: --history {name}: no such model; there is {', '.join(known) or 'none yet'}")
     if as_json:
         return print_json([move.to_json() for move in found])
     table = Table("time", "who", "alias", "version", "why")

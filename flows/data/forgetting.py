@@ -50,6 +50,8 @@ def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = Non
     workspace.check(root)
     try:
         asked = frozenset(forgotten.records_in(file.read_text(encoding="utf-8-sig")))
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file; give one with a record a line") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as UTF-8 text ({error}); give a file with one record a line") from None
     except UserError as error:

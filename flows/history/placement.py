@@ -14,7 +14,7 @@ from model.errors import UserError
 
 NEW, OLD = "new", "old"
 NAMED = 3  # missing files
-AGAIN = "`stemma pull` fetches them from a remote, `stemma verify` makes them again"
+AGAIN = "`stemma pull` fetches them from a remote, `stemma verify` makes a registered version's again, `--data-only` goes without"
 
 
 def require(store: Objects, outs: Mapping[str, str]) -> None:

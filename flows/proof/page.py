@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.proof.evidence import Finding
 from flows.proof.lineage import DATA, Lineage, Link
+from model.errors import UserError
 
 WIDTH, LEFT, BOX, HIGH, GAP = 1240, 130, 600, 58, 30  # of the drawing, the margin for arcs, a box and the space below it
 SIDE = LEFT + BOX + 70  # where the code stands
@@ -31,7 +32,11 @@ table { border-collapse: collapse; width: 100%; font-size: 13px; } td, th { text
 
 
 def write(file: Path, chain: Lineage, findings: Sequence[Finding] = ()) -> None:
-    """Draw `chain`, and what a check found of it, into an HTML file."""
+    """Draw `chain`, and what a check found of it, into an HTML file.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
     drawing, height = _drawing(chain, findings)
     rows = "".join(
         f"<tr><th>{escape(kind)}</th><td>{escape(name)}</td>{_hash(value)}<td>{escape(said)}</td></tr>"
@@ -51,8 +56,11 @@ def write(file: Path, chain: Lineage, findings: Sequence[Finding] = ()) -> None:
 </html>
 """
     partial = file.with_name(file.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(file)
+    try:
+        partial.write_text(page, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise UserError(f"--page {file}: {error.strerror}; name a file in a folder that is there") from None
 
 
 def _drawing(chain: Lineage, findings: Sequence[Finding]) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from flows.proof import lineage
 from flows.proof import page as lineage_page
 from flows.proof.evidence import Finding
 from flows.proof.lineage import Lineage
+from model.errors import UserError
 from tasks.registry.records import Version
 
 
@@ -42,3 +43,10 @@ def test_names_that_look_like_markup_stay_text(finished: Path, registered: Calla
     version = registered(sources={"<script>": {"target": "qa", "license": "<b>", "sha256": None, "synthetic": False}})
     lineage_page.write(tmp_path / "page.html", lineage.of_version(finished, version))
     assert "<script>" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_one_line(chain: Lineage, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"^--page .*/nowhere/page\.html: No such file or directory; name a file in a folder that is there$"
+    ):
+        lineage_page.write(tmp_path / "nowhere/page.html", chain)
