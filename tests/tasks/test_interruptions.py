@@ -221,6 +221,7 @@ def shown(tracked: Path, kind: str, stage: Stage) -> list[int]:
     return [point.step for point in client.get_metric_history(run_id, "loss")]
 
 
+@pytest.mark.slow
 def test_a_training_on_two_processes_ends_with_either_of_them(inputs: Path, tmp_path: Path) -> None:
     stage = prepared(KINDS["two processes"], inputs, tmp_path / "stage")
     process = stage.start()

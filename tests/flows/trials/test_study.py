@@ -76,6 +76,7 @@ def test_the_same_seed_tries_the_same_and_nothing_runs_twice(learning: Path, ran
     assert len({str(one.values) for one in longer.trials}) == TRIALS + 2
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_again_and_again_ends_like_one_that_was_not(learning: Path, ran: Ran, tmp_path: Path) -> None:
     undisturbed = seen(tuned(learning))
     for folder in (".stemma/studies", ".dvc/cache/runs"):
