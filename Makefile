@@ -29,5 +29,5 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install $(QUIET) -r requirements.lock
 	$(BIN)/pip install $(QUIET) --no-deps --no-build-isolation .
-	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # on all cores, as pip does not; some files are for other Pythons
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests/' .venv/lib || true # on all cores, as pip does not; some files are for other Pythons
 	touch .venv/installed

@@ -4,6 +4,7 @@ Only this file is installed. The packages `flows`, `tasks` and `model` stay in t
 checkouts, each with its own code, and their plain names never shadow a user's packages.
 """
 
+import gc
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def main() -> None:
     root = find_project(Path.cwd())
     if root is None:
         sys.exit(f"{Path.cwd()}: no Stemma project here or above; change into the folder that holds dvc.yaml and flows/")
+    gc.set_threshold(50_000)  # the libraries a verb imports are no garbage: looking for some takes an eighth of its time
     sys.path.insert(0, str(root))
     from flows import cli
 

@@ -7,6 +7,7 @@ person may want to see meanwhile goes to files that whoever started it names: ho
 
 import argparse
 import errno
+import gc
 import inspect
 import json
 import os
@@ -27,6 +28,7 @@ RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # what safetensors and tokenizer
 
 
 def main(arguments: list[str]) -> int:
+    gc.set_threshold(50_000)  # the libraries a stage imports are no garbage: looking for some takes a sixth of its start
     parser = argparse.ArgumentParser(prog="python -m tasks", description=__doc__)
     parser.add_argument("stage", help="a module of tasks/, with .VARIANT where dvc.yaml says @VARIANT")
     parser.add_argument("paths", nargs="*", type=Path)

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 from filelock import FileLock
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import the same modules
 os.environ["OMP_NUM_THREADS"] = "1"  # three workers share two cores: one of them mostly waits for a service
 
 
