@@ -115,7 +115,7 @@ def _create(
 ) -> "ModelVersion":
     application = applications.load(name)
     defaults = _decoding(root)
-    signature = _signature(application, checkpoint, defaults)
+    signature = _signature(application, evaluation, defaults)
     decision = _decide(client, root, name, application, evaluation, judged)
     metrics = {metric: numbers["value"] for metric, numbers in judged["metrics"].items()}
     tags = {
@@ -172,13 +172,13 @@ def _decoding(root: Path) -> dict[str, Any]:
     return {"batch_size": section["batch_size"], **asdict(params.build(Decoding, chosen, "evaluate"))}
 
 
-def _signature(application: Application, checkpoint: Path, defaults: Mapping[str, Any]) -> "ModelSignature":
-    """What goes in and comes out, from the application's example; predicting it also proves that the checkpoint works."""
+def _signature(application: Application, evaluation: Path, defaults: Mapping[str, Any]) -> "ModelSignature":
+    """What goes in and comes out, from the application's example and the first prediction of the evaluation."""
+    import pyarrow.parquet as pq
     from mlflow.models import ModelSignature
 
-    from model.predictor import Predictor
-
-    [predicted] = Predictor(checkpoint).predict([application.EXAMPLE], defaults)
+    [first] = pq.read_table(evaluation / "predictions.parquet").slice(0, 1).to_pylist()
+    predicted = {name.removeprefix("predicted_"): value for name, value in first.items() if name.startswith("predicted_")}
     return ModelSignature.from_dict(bundle.signature(application.EXAMPLE, predicted, defaults))
 
 

@@ -167,11 +167,11 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
     from model import applications
 
     answers = {
-        "sentiment": {"label": "positive"},
-        "translation": {"target": "你可以直接返回一个响应。"},
-        "summarization": {"summary": "The bridge is to be closed."},
-        "qa": {"answers": [{"text": "1932", "start": 25}]},
-        "srl": {"tags": ["B-A0", "I-A0", "B-V", "O", "O", "O", "O", "O"]},
+        "sentiment": {"label": "positive", "predicted_label": "positive", "predicted_probability": 0.5},
+        "translation": {"target": "你可以直接返回一个响应。", "predicted_translation": "你可以。"},
+        "summarization": {"summary": "The bridge is to be closed.", "predicted_summary": "The bridge."},
+        "qa": {"answers": [{"text": "1932", "start": 25}], "predicted_answer": "1932", "predicted_score": 0.5},
+        "srl": {tags: ["B-A0", "I-A0", "B-V", "O", "O", "O", "O", "O"] for tags in ("tags", "predicted_tags")} | {"predicted_roles": ""},
     }
 
     def make(name: str, value: float, evaluation: str = "same rows") -> Path:
@@ -192,8 +192,7 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
             "evaluation_hash": evaluation,
         }
         (out / "evaluation.json").write_text(json.dumps(report))
-        rows = [{**application.EXAMPLE, **answers[name]}] * 2
-        pq.write_table(pa.Table.from_pylist(rows, schema=application.SCHEMA), out / "predictions.parquet")
+        pq.write_table(pa.Table.from_pylist([{**application.EXAMPLE, **answers[name]}] * 2), out / "predictions.parquet")
         return out
 
     return make
