@@ -11,7 +11,7 @@ from typing import Any
 
 from flows import settings, stopping, workspace
 from flows.display import Display
-from flows.trials import lanes, variants
+from flows.trials import lanes, recording, variants
 from flows.trials.journal import FOLDER
 from flows.trials.lanes import LOSS, Lanes, Trial, TrialFailed
 from model.errors import UserError
@@ -95,15 +95,17 @@ def ablate(root: Path, application: str, num_seeds: int, say: workspace.Say) -> 
     first = params.section(sections, section)["seed"]
     seeds = list(range(first, first + num_seeds))
     with stopping.promptly(), Display(root) as display, lanes.opened(root, display) as places:
-        losses = _losses(root, stage, {name: wanted[name] for name in wanted if name not in refused}, seeds, places, say)
-    confidence = float(params.select(sections, "evaluate.confidence"))
-    rows = [
-        Row(name, values, [], None, None, reason=refused[name])
-        if name in refused
-        else _row(name, values, losses[name], losses[PRESENT], confidence)
-        for name, values in wanted.items()
-    ]
-    return Ablation(application, seeds, confidence, rows)
+        found = Ablation(application, seeds, float(params.select(sections, "evaluate.confidence")), [])
+        study = f"ablation of {application}, {places.commit[:12]}"
+        with recording.recorded(places, stage, study, f"ablate {stage}", lambda: (found.markdown(), ())) as run_id:
+            losses = _losses(root, stage, {name: wanted[name] for name in wanted if name not in refused}, seeds, places, run_id, say)
+            found.rows.extend(
+                Row(name, values, [], None, None, reason=refused[name])
+                if name in refused
+                else _row(name, values, losses[name], losses[PRESENT], found.confidence)
+                for name, values in wanted.items()
+            )
+    return found
 
 
 def _refused(root: Path, sections: Mapping[str, Any], name: str, values: Mapping[str, Any]) -> str:
@@ -127,9 +129,15 @@ Losses = dict[int, float | TrialFailed]  # by seed
 
 
 def _losses(
-    root: Path, stage: str, wanted: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], places: Lanes, say: workspace.Say
+    root: Path,
+    stage: str,
+    wanted: Mapping[str, Mapping[str, Any]],
+    seeds: Sequence[int],
+    places: Lanes,
+    run_id: str | None,
+    say: workspace.Say,
 ) -> dict[str, Losses]:
-    """Of each variant and seed, several at once; the first seed of all variants first."""
+    """Of each variant and seed, several at once; the first seed of all variants first. `run_id`: the ablation's in MLflow."""
     found: dict[str, Losses] = {name: {} for name in wanted}
     folder = root / FOLDER / f"ablation-{places.commit[:12]}"
 
@@ -138,13 +146,14 @@ def _losses(
         title = f"{name}, seed {seed}"
         trial = Trial(title, stage, values, folder / title.replace("/", "-"))
         try:
-            loss = places.train(trial, None, lambda _: False).loss
+            done = places.train(trial, run_id, lambda _: False)
         except TrialFailed as error:
             if name == PRESENT:
                 raise
             return error
-        assert loss is not None  # nothing is stopped here
-        return loss
+        assert done.loss is not None  # nothing is stopped here
+        recording.note(root, run_id, trial, done.key, {"stemma.loss": repr(done.loss)})
+        return done.loss
 
     with ThreadPoolExecutor(places.width) as threads:
         futures: dict[Future[float | TrialFailed], tuple[str, int]] = {

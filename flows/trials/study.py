@@ -3,22 +3,21 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flows import graph, settings, stopping, workspace
 from flows.display import Display
-from flows.trials import journal, lanes, proposals, ranges
+from flows.trials import journal, lanes, proposals, ranges, recording
 from flows.trials.journal import Journal
 from flows.trials.lanes import LOSS, Lanes, Trial, TrialFailed
 from flows.trials.proposals import Ended
 from flows.trials.ranges import Range, Tune
 from model.errors import UserError
-from tasks import params, studies, tracking
+from tasks import params, studies
 
 PICTURES = ("history.png", "importance.png")
 
@@ -119,12 +118,16 @@ class _Study:
         section = params.section(sections, stage.replace("@", "."))
         self.present = {key: section[key] for key in declared}
         self.last: int | None = None if "max_steps" in declared else section.get("max_steps")
-        self.parent: str | None = None
+        self.run_id: str | None = None
 
     def run(self, num_trials: int) -> Tuned:
         """As far as `num_trials`."""
         study = self._identity()
-        with journal.opened(self.root, self.stage, study) as kept, self._recorded(kept, study, num_trials):
+        with (
+            journal.opened(self.root, self.stage, study) as kept,
+            recording.recorded(self.places, self.stage, study, f"tune {self.stage}", lambda: self._shown(kept, num_trials)) as run_id,
+        ):
+            self.run_id = run_id
             if kept.ended:
                 self.say(f"{self.stage}: {len(kept.ended)} trials of study {study} are known")
             for first in range(0, num_trials, self.settings.batch):
@@ -166,7 +169,7 @@ class _Study:
         """One trial. Where it is stopped depends on its curve and on the trials of earlier batches alone, whether or not it had to run."""
         trial = Trial(f"trial {number}", self.stage, self.fixed | _dotted(self.stage, values), kept.folder / "running" / str(number))
         try:
-            done = self.places.train(trial, self.parent, lambda points: self._stopped_at(points, earlier) is not None)
+            done = self.places.train(trial, self.run_id, lambda points: self._stopped_at(points, earlier) is not None)
         except TrialFailed as error:
             if number == 0:
                 raise
@@ -176,18 +179,12 @@ class _Study:
         ended = Ended(number, values, "complete", done.loss, points, round(done.seconds, 3), done.key)
         if step is not None:
             ended = Ended(number, values, "stopped", None, points, round(done.seconds, 3), done.key, f"at step {step}")
-        self._note(ended, trial)
+        facts = {"stemma.trial.state": ended.state} | ({"stemma.loss": repr(ended.value)} if ended.value is not None else {})
+        recording.note(self.root, self.run_id, trial, ended.key, facts)
         return ended
 
     def _stopped_at(self, points: Mapping[int, float], earlier: Sequence[Ended]) -> int | None:
         return proposals.stopped_at(points, earlier, self.settings, self.last)
-
-    def _note(self, ended: Ended, trial: Trial) -> None:
-        if self.parent is None or ended.key is None:
-            return
-        facts = {"stemma.trial.state": ended.state} | ({"stemma.loss": repr(ended.value)} if ended.value is not None else {})
-        with suppress(tracking.TrackingError):  # the view, which the server's death has been said of; the journal is the record
-            studies.note_trial(self.root, self.parent, self.stage, ended.key, trial.name, trial.values, facts)
 
     def _told(self, kept: Journal, ended: Ended) -> str:
         numbers = ", ".join(f"{key} {value}" for key, value in ended.values.items())
@@ -206,27 +203,11 @@ class _Study:
         studies.draw_importances(files[1], f"{self.stage}: what the loss depends on", shares)
         return Tuned(self.stage, study, trials, best.number, shares, files)
 
-    @contextmanager
-    def _recorded(self, kept: Journal, study: str, num_trials: int) -> Iterator[None]:
-        """The study as a run in MLflow, if its stage is one that MLflow is to know."""
-        if not self.places.shapes[self.stage].tracked:
-            yield
-            return
-        origin = {"stemma.data_version": workspace.data_version(self.root) or "none"}
-        origin |= {"stemma.git_commit": workspace.head_commit(self.root) or "none"}
-        self.parent = studies.open_study(self.root, study, f"tune {self.stage}", origin)
-        status: Literal["FINISHED", "KILLED"] = "KILLED"
-        try:
-            yield
-            status = "FINISHED"
-        finally:
-            trials = kept.before(num_trials)
-            best = min((one for one in trials if one.value is not None), key=_by_loss, default=None)
-            table = studies.table([one.to_json() for one in trials], best.number if best else None)
-            pictures = [kept.folder / name for name in PICTURES] if status == "FINISHED" else []
-            if self.parent:
-                with suppress(tracking.TrackingError):
-                    studies.close_study(self.root, self.parent, status, table, pictures)
+    def _shown(self, kept: Journal, num_trials: int) -> tuple[str, list[Path]]:
+        """What MLflow shows of the study."""
+        trials = kept.before(num_trials)
+        best = min((one for one in trials if one.value is not None), key=_by_loss, default=None)
+        return studies.table([one.to_json() for one in trials], best.number if best else None), [kept.folder / name for name in PICTURES]
 
 
 def _by_loss(one: Ended) -> tuple[float, int]:
