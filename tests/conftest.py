@@ -202,12 +202,15 @@ def judged(tmp_path: Path) -> Callable[..., Path]:
 def mlflow_server() -> Callable[[Path, int], AbstractContextManager[None]]:
     """`with mlflow_server(root, port):` a server on the database of a project, which keeps the artifacts itself."""
 
+    from flows import environment
+
     @contextmanager
     def serve(root: Path, port: int) -> Iterator[None]:
         state = root / ".stemma/mlflow"
         places = [f"--backend-store-uri=sqlite:///{state / 'mlflow.db'}", f"--artifacts-destination={state / 'served'}"]
         command = [sys.executable, "-m", "mlflow", "server", "--host=127.0.0.1", f"--port={port}", "--workers=1", *places]
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        ours = os.environ | environment.OFFLINE  # with jobs, eight processes start
+        process = subprocess.Popen(command, env=ours, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             while process.poll() is None:
                 with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
