@@ -28,6 +28,17 @@ class Refused:
     counts: bool = True  # as a row; False for a file that is no data, such as a picture among texts
 
 
+def require(file: Path, columns: Mapping[str, str], there: Sequence[str]) -> None:
+    """See that all of `columns`, {column: name in the file}, are in a file with the columns `there`.
+
+    Raises:
+        UserError: one is not.
+    """
+    if missing := {column: name for column, name in columns.items() if name not in there}:
+        told = f"{file.name}: no column {', '.join(sorted(missing.values()))}; there is {', '.join(there)}"
+        raise UserError(f"{told}; `--column {next(iter(missing))}=NAME` says which one is meant")
+
+
 def names() -> list[str]:
     """The formats there are."""
     return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "__init__")

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import UserError
 from tasks.intake.arrow_rows import rows_of
-from tasks.readers import Refused, Row
+from tasks.readers import Refused, Row, require
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,8 +24,7 @@ def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Ite
             except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 yield Refused(file.name, f"not an Arrow file: {str(error).partition(chr(10))[0]}")
                 continue
-            if missing := [name for name in (columns or {}).values() if name not in names]:
-                raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(names)}")
+            require(file, columns or {}, names)
             yield from rows_of(file.name, batches, columns)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import UserError
 from tasks.intake.lines import LONGEST, lines_of
-from tasks.readers import Refused, Row
+from tasks.readers import Refused, Row, require
 
 
 def read(
@@ -29,8 +29,7 @@ def read(
         if repeated := sorted({name for name in header if header.count(name) > 1}):
             raise UserError(f"{file.name}: two columns are called {repeated[0]!r}; rename one in its first line")
         wanted = columns or {name: name for name in header}
-        if missing := sorted(set(wanted.values()) - set(header)):
-            raise UserError(f"{file.name}: no column {', '.join(missing)}; there is {', '.join(header)}")
+        require(file, wanted, header)
         for where, record in records:
             if isinstance(record, Refused):
                 yield record

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from model.errors import UserError
 from tasks.intake.arrow_rows import ROWS, rows_of
-from tasks.readers import Refused, Row
+from tasks.readers import Refused, Row, require
 
 
 def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Iterator[Row | Refused]:
@@ -20,8 +19,7 @@ def read(files: Sequence[Path], columns: Mapping[str, str] | None = None) -> Ite
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             yield Refused(file.name, f"not a Parquet file: {str(error).partition(chr(10))[0]}")
             continue
+        require(file, columns or {}, names)
         wanted = sorted(set(columns.values())) if columns else None
-        if missing := [name for name in wanted or () if name not in names]:
-            raise UserError(f"{file.name}: no column {missing[0]}; there is {', '.join(names)}")
         with opened:
             yield from rows_of(file.name, opened.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False), columns)

@@ -91,7 +91,7 @@ def test_csv_leaves_out_empty_summaries_and_those_that_repeat_the_beginning(tmp_
 
 
 def test_a_csv_without_a_named_column_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"^news\.csv: no column title; there is id, body$"):
+    with pytest.raises(UserError, match=r"^news\.csv: no column title; there is id, body; `--column text=NAME` says which one is meant$"):
         list(read("csv", [write(tmp_path, "news.csv", "id,body\n1,x\n")], {"columns": {"text": "title"}}))
 
 
