@@ -11,7 +11,7 @@ from tasks import tracking
 
 from .conftest import APPLICATIONS, STAGES, Project
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def set_steps(project: Project, steps: int) -> None:
