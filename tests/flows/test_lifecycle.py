@@ -166,8 +166,8 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path,
     ("how", "private"),
     [
         (signal.SIGINT, False),
-        (signal.SIGTERM, False),
         (signal.SIGKILL, True),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
         *(pytest.param(how, how != signal.SIGKILL, marks=pytest.mark.slow) for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)),
     ],
 )
