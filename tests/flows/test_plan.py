@@ -25,6 +25,7 @@ def planned(project: Path, params: str | None = None) -> dict[str, tuple[str, li
 FRESH = dict.fromkeys(["seed", "part@a", "part@b", "part@c", "whole"], ("fresh", []))
 
 
+@pytest.mark.e2e
 def test_a_plan_says_exactly_what_changed_and_what_follows(finished: Path, walked: Walked, change: Change) -> None:
     assert planned(finished) == FRESH
     change("word: aa", "word: xx")
@@ -123,6 +124,7 @@ def by_name(project: Path) -> dict[str, StagePlan]:
     return {stage.name: stage for stage in planning.plan(project)}
 
 
+@pytest.mark.e2e
 def test_a_comment_makes_only_the_fingerprints_again_and_a_constant_names_its_function(coded: Path) -> None:
     training = coded / "model" / "training.py"
     text = training.read_text()
@@ -139,6 +141,7 @@ def test_a_comment_makes_only_the_fingerprints_again_and_a_constant_names_its_fu
     assert found["tokenizer"].state == "fresh"
 
 
+@pytest.mark.e2e
 def test_another_version_of_a_library_is_named_where_it_is_used(coded: Path) -> None:
     file = coded / ".stemma" / "environment.json"
     version = environment.installed()["tokenizers"]
@@ -152,6 +155,7 @@ def test_another_version_of_a_library_is_named_where_it_is_used(coded: Path) -> 
     assert found["tokenizer"].state == found["pretrain"].state == "fresh"
 
 
+@pytest.mark.e2e
 def test_the_fingerprints_of_a_plan_are_those_of_the_stage(coded: Path) -> None:
     training = coded / "model" / "training.py"
     training.write_text(training.read_text() + "\nANOTHER = 1\n")

@@ -36,6 +36,7 @@ def adapted() -> PreTrainedModel:
     return model
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("moment", [2, 7, 11])
 def test_adapters_that_were_interrupted_end_with_the_same_bytes_and_seals_hold_nothing_else(tmp_path: Path, moment: int) -> None:
     params = replace(PARAMS, layer_decay=0.7, ema_decay=0.9)
@@ -69,6 +70,7 @@ def test_a_rate_that_falls_with_depth_moves_the_embeddings_least(tmp_path: Path)
     assert ratios["model.norm.weight"] == pytest.approx(1.0, rel=1e-3)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("ema_decay", [None, 0.9])
 @pytest.mark.parametrize(("moment", "sealed_every"), [(2, 1), (19, 4), (21, 9), (23, 30), (24, 5)])
 def test_a_training_that_was_interrupted_ends_with_the_same_bytes(

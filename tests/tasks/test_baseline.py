@@ -44,6 +44,7 @@ def test_every_application_with_data_has_a_file_of_every_method(prepared: Path, 
     assert told == {"lead sentence": [{"summary": f"Bridge {n} is closed."} for n in range(8, 2, -1)]}
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("vectors", ["word2vec", "fasttext"])
 def test_another_process_with_another_hash_seed_writes_the_same_bytes(vectors: str, prepared: Path, tmp_path: Path) -> None:
     params = replace(PARAMS, vectors=vectors)

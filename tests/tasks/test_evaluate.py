@@ -75,6 +75,7 @@ def run(application: str, checkpoint: Path, splits: Path, out: Path, params: eva
     return numbers, json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.e2e
 def test_an_evaluation_is_whole_and_the_same_again(application: str, bases: Path, tmp_path: Path) -> None:
     checkpoint, splits = prepare(application, bases, tmp_path)
     numbers, report = run(application, checkpoint, splits, tmp_path / "one")

@@ -109,6 +109,7 @@ def test_a_checkpoint_loads_anywhere_and_is_the_same_again(application: str, bas
 LORA = Lora(rank=2, alpha=4.0, dropout=0.1, modules={"encoder": ["query", "value"]})
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("params", [PARAMS, replace(PARAMS, lora=LORA)], ids=["full", "lora"])
 def test_a_fine_tuning_that_is_killed_and_started_again_ends_with_the_same_bytes(
     params: finetune.Params, bases: Path, tmp_path: Path

@@ -47,6 +47,7 @@ def test_what_cannot_be_scheduled_is_said_in_one_line(project: Path, arguments: 
     assert schedule.describe(project) is None
 
 
+@pytest.mark.e2e
 def test_a_server_that_does_not_answer_is_one_line_and_exit_1(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     ended = stemma(project, "schedule", "--every", "6h")
