@@ -19,7 +19,7 @@ from model.params import Training
 from model.vocabulary import PAD
 from tasks import params
 
-WARM = 2  # steps that are not measured: they compile
+WARM = 3  # steps that are not measured: they compile
 RATE = 5e-5
 Collate = Callable[[Sequence[Mapping[str, Any]]], dict[str, Tensor]]
 

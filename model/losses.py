@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from . import linear_loss, packing
 from .backbone import head, is_decoder
+from .compilation import is_compiled
 from .heads import pooled, pools
 from .vocabulary import IGNORED
 
@@ -25,7 +26,8 @@ def language_loss(model: PreTrainedModel, batch: Batch, label_smoothing: float =
     `documents`, where the batch has it, keeps packed documents apart. The head is computed at labelled positions only, a part at a time.
     """
     hidden, labels = labelled_states(model, batch)
-    total = linear_loss.summed(partial(head, model), hidden, labels, model.config.vocab_size, label_smoothing)
+    logits = partial(head, model)
+    total = linear_loss.summed(logits, hidden, labels, model.config.vocab_size, label_smoothing, fused=is_compiled(model))
     return total, _count(labels)
 
 

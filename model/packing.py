@@ -37,19 +37,25 @@ def attention(config: PreTrainedConfig, documents: Tensor) -> dict[str, Any]:
     """
     length = documents.shape[-1]
     index = torch.arange(length, device=documents.device)
-    mask = (documents[:, :, None] == documents[:, None, :])[:, None]
+    mask = _added if config._attn_implementation == "eager" else (lambda allowed: allowed)
+    same = (documents[:, :, None] == documents[:, None, :])[:, None]
     positions = index - torch.cummax(index * starts(documents), dim=-1).values
     match config.model_type:
         case "bert":
-            return {"attention_mask": mask, "position_ids": positions}
+            return {"attention_mask": mask(same), "position_ids": positions}
         case "roberta":
-            return {"attention_mask": mask, "position_ids": positions + config.pad_token_id + 1}
+            return {"attention_mask": mask(same), "position_ids": positions + config.pad_token_id + 1}
         case "modernbert":
             near = (index[:, None] - index[None, :]).abs() <= config.sliding_window
-            return {"attention_mask": {"full_attention": mask, "sliding_attention": mask & near}, "position_ids": positions}
+            return {"attention_mask": {"full_attention": mask(same), "sliding_attention": mask(same & near)}, "position_ids": positions}
         case _:
             causal = index[:, None] >= index[None, :]
-            return {"attention_mask": mask & causal, "position_ids": positions, "use_cache": False}
+            return {"attention_mask": mask(same & causal), "position_ids": positions, "use_cache": False}
+
+
+def _added(allowed: Tensor) -> Tensor:
+    """What is added to the scores of attention instead of a mask."""
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill(~allowed, -torch.inf)
 
 
 def starts(documents: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from . import checkpoints as sealed
 from . import hardware, memory, parallel
 from .adaptation import rate_scales
 from .averages import Average
+from .compilation import compiled
 from .errors import UserError
 from .losses import Batch, Loss, to_device
 from .params import Training
@@ -69,39 +70,38 @@ def train(
     with _autocast(model, params):
         need = memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay), parts=parallel.size() if params.sharded else 1)
         memory.require(need, device, params.num_processes)
-    if params.compile and hardware.has_compiler():
-        model.base_model.compile(dynamic=False)
     rhythm = rhythm or Rhythm()
     run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
     meter = hardware.Meter(run.model, params.precision, params.num_processes)
     log_every = max(1, params.evaluate_every // 10)
     for entry in run.history:
         _show(log, entry)
-    while not run.finished:
-        step = run.step + 1
-        _seed(params.seed, step)
-        own = range(parallel.rank(), params.accumulation, params.num_processes)
-        micro_batches = [batch(run.step * params.accumulation + index) for index in own]
-        meter.add(micro_batches)
-        micro_batches = [to_device(one, device) for one in micro_batches]
-        norm = run.update(step, micro_batches, loss, sources)
-        evaluating = step % params.evaluate_every == 0 or step == params.max_steps
-        if step == 1 or step % log_every == 0 or evaluating:
-            rate = learning_rate(step, params)
-            entry = {"step": step, "loss": run.total / max(run.count, 1), "learning_rate": rate, "gradient_norm": norm}
-            run.total, run.count = 0.0, 0
-            speed = meter.read()
-            if evaluating:
-                entry |= run.evaluate(validate)
-                run.judge(entry["validation_loss"])
-            run.history.append(entry)
-            _show(log, entry | speed)
-            meter.pause()
-        if parallel.from_first(rhythm.due(run.num_bytes)):
-            with rhythm.sealing():
-                run.seal()
-            meter.pause()
-        progress(step, params.max_steps)
+    with compiled(model) if params.compile and hardware.has_compiler() else nullcontext():
+        while not run.finished:
+            step = run.step + 1
+            _seed(params.seed, step)
+            own = range(parallel.rank(), params.accumulation, params.num_processes)
+            micro_batches = [batch(run.step * params.accumulation + index) for index in own]
+            meter.add(micro_batches)
+            micro_batches = [to_device(one, device) for one in micro_batches]
+            norm = run.update(step, micro_batches, loss, sources)
+            evaluating = step % params.evaluate_every == 0 or step == params.max_steps
+            if step == 1 or step % log_every == 0 or evaluating:
+                rate = learning_rate(step, params)
+                entry = {"step": step, "loss": run.total / max(run.count, 1), "learning_rate": rate, "gradient_norm": norm}
+                run.total, run.count = 0.0, 0
+                speed = meter.read()
+                if evaluating:
+                    entry |= run.evaluate(validate)
+                    run.judge(entry["validation_loss"])
+                run.history.append(entry)
+                _show(log, entry | speed)
+                meter.pause()
+            if parallel.from_first(rhythm.due(run.num_bytes)):
+                with rhythm.sealing():
+                    run.seal()
+                meter.pause()
+            progress(step, params.max_steps)
     run.restore_best()
     return run.history
 
