@@ -1,5 +1,6 @@
 """What the machine can do, and how much of it a training uses: for people to see, never for an output."""
 
+import ctypes
 import resource
 import shutil
 import time
@@ -13,6 +14,8 @@ from .losses import Batch
 from .params import Training
 
 SIDE = 1024  # of the matrices whose product is timed
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+KEPT = 2**30  # bytes
 
 
 def check(params: Training) -> None:
@@ -61,6 +64,17 @@ def matmul_rate(precision: str, device: torch.device) -> float:
         matrix @ matrix
         seconds.append(_now(device) - start)
     return 2 * side**3 / min(seconds)
+
+
+def keep_freed_memory() -> None:
+    """Have this process give memory that a tensor has left to the next one, where glibc manages it.
+
+    By itself glibc returns what is beyond 32 MB to the system at once, and a step pays for each of its pages again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, KEPT)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 class Meter:

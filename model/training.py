@@ -235,8 +235,9 @@ def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:
 
 
 def _settle(params: Training) -> None:
-    """Everything global that decides bits."""
+    """Everything global: what decides bits, and memory."""
     torch.set_num_threads(params.num_threads)
+    hardware.keep_freed_memory()
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
