@@ -1,8 +1,12 @@
 """A loss made in parts is the loss made at once, within 1e-6 relative, and so are its gradients within 1e-5."""
 
+import shutil
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from model.backbone import DECODERS, ENCODERS, build, head
 from model.linear_loss import parts, summed
@@ -38,6 +42,22 @@ def test_the_loss_in_parts_is_that_at_once(architecture: str, smoothing: float) 
     for total, gradient in found:
         torch.testing.assert_close(total, whole.detach(), rtol=1e-6, atol=0)
         assert (gradient - found[0][1]).norm() < 1e-5 * found[0][1].norm()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.parametrize("held", [VOCABULARY * 13, VOCABULARY * 4])
+def test_a_fused_loss_and_its_gradients_are_those_of_one_that_is_not(held: int) -> None:
+    weights = torch.randn(VOCABULARY, 16, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    found = []
+    for fused in (False, True):
+        hidden, weights.grad = HIDDEN.clone().requires_grad_(), None
+        total = summed(partial(linear, weight=weights), hidden, LABELS, VOCABULARY, 0.1, held, fused)
+        total.backward()
+        assert hidden.grad is not None
+        assert weights.grad is not None
+        found.append((total.detach(), hidden.grad, weights.grad.clone()))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 def test_parts_are_all_rows_in_their_order() -> None:

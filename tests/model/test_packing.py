@@ -54,10 +54,12 @@ def blocks() -> tuple[Tensor, Tensor]:
     return torch.tensor(tokens), torch.tensor(indices)
 
 
+@pytest.mark.parametrize("written", ["sdpa", "eager"])
 @pytest.mark.parametrize("architecture", CHECKPOINTS)
 @torch.no_grad()
-def test_packed_logits_equal_those_of_each_document_alone(architecture: str) -> None:
+def test_packed_logits_equal_those_of_each_document_alone(architecture: str, written: str) -> None:
     model, (tokens, documents) = base(architecture), blocks()
+    model.set_attn_implementation(written)
     packed = model(input_ids=tokens, **attention(model.config, documents)).logits
     for row in range(len(tokens)):
         for document in range(int(documents[row].max()) + 1):

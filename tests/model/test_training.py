@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from model import checkpoints, training
 from model.adaptation import add_adapters
 from model.backbone import DECODERS, ENCODERS, build
+from model.compilation import is_compiled
 from model.errors import UserError
 from model.losses import Batch, language_loss
 from model.params import Lora
@@ -280,9 +281,12 @@ def test_compiling_without_a_compiler_is_one_line(tmp_path: Path, monkeypatch: p
 def test_a_compiled_model_trains_like_an_interpreted_one(tmp_path: Path) -> None:
     histories = []
     for compiled in (False, True):
-        _, history = trained(tmp_path / str(compiled), replace(PARAMS, max_steps=3, compile=compiled), base(0.0), packed)
+        model = base(0.0)
+        _, history = trained(tmp_path / str(compiled), replace(PARAMS, max_steps=3, compile=compiled), model, packed)
         histories.append([entry["loss"] for entry in history])
     assert histories[0] == pytest.approx(histories[1], rel=1e-4)
+    assert not is_compiled(model)
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_bfloat16_trains_too_and_keeps_float32_weights(tmp_path: Path) -> None:
