@@ -146,13 +146,16 @@ def _overlay(document: Any, values: dict[str, Any]) -> None:
 
 
 def _assign(document: Any, name: str, value: Any) -> None:
+    """Set a number; a line that comes to say what its shared sections say loses the key, as it was before somebody set it."""
     *above, last = name.split(".")
     shared = params.SHARED.get(above[0], ()) if len(above) == 2 else ()
-    inherited = any(last in params.select(document, section) for section in shared)
+    inherited = [section[last] for section in (params.select(document, section) for section in shared) if last in section]
     params.select(document, ".".join(above) if inherited else name)
     for key in above:
         document = document[key]
-    if last in document:
+    if inherited and inherited[-1] == value:
+        document.pop(last, None)
+    elif last in document:
         document[last] = value
     else:
         document.insert(max(len(document) - 1, 0), last, value)  # not as the last one: the empty line after a section belongs to that

@@ -68,6 +68,22 @@ def test_an_assignment_may_override_a_shared_number_for_one_application(root):
     assert params.section(sections, "finetune.srl")["dropout"] == sections["finetuning"]["dropout"] == 0.1
 
 
+def test_a_shared_number_assigned_to_one_application_leaves_the_file_as_it_was(root):
+    before = (root / "params.yaml").read_bytes()
+    settings.write(root, ["finetune.sentiment.label_smoothing=0.1", "finetune.srl.warmup_share=0.5"])
+    assert (root / "params.yaml").read_bytes() != before
+    settings.write(root, ["finetune.sentiment.label_smoothing=0.0", "finetune.srl.warmup_share=0.06"])
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_a_key_that_goes_because_it_is_shared_takes_no_empty_line_along(root):
+    before = (root / "params.yaml").read_text(encoding="utf-8")
+    settings.write(root, ["finetune.srl.max_validation_examples=200"])
+    assert (root / "params.yaml").read_text(encoding="utf-8") == before.replace(
+        "evaluate_every: 90, max_validation_examples: 500}", "evaluate_every: 90}"
+    )
+
+
 def test_an_assignment_is_only_shown_by_preview(root):
     before = (root / "params.yaml").read_bytes()
     assert "parallel_stages: 9 " in settings.preview(root, ["run.parallel_stages=9"])
