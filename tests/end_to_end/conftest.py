@@ -72,7 +72,6 @@ TINY = {
         for application in APPLICATIONS
         for name, value in {"context": 96, "max_steps": 4, "batch_size": 4, "evaluate_every": 2, "max_validation_examples": 8}.items()
     },
-    "finetune.sentiment.label_smoothing": 0.0,  # over the shared one
 }
 SERVICES = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "STEMMA_KEY", "STEMMA_PARENT_RUN")
 SECONDS = 600  # for any one command: the machine may be busy

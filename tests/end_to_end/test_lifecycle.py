@@ -24,7 +24,7 @@ def changed(lifecycle: tuple[Project, Ran], server: dict[str, str], tmp_path_fac
     project = copied(lifecycle[0], tmp_path_factory.mktemp("changed") / "project")
     planned = project.plan("-S", "finetune.sentiment.label_smoothing=0.1")
     assert {name for name, state in planned.outcomes.items() if state != "fresh"} == set(SENTIMENT)
-    assert planned.reasons("finetune@sentiment") == "finetune.sentiment.label_smoothing: 0.0 -> 0.1"
+    assert planned.reasons("finetune@sentiment") == "finetune.sentiment.label_smoothing: 0.1 is new"
     return project, project.run("-S", "finetune.sentiment.label_smoothing=0.1", code=1, MLFLOW_TRACKING_URI=DEAD, **server)
 
 
