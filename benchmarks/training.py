@@ -84,7 +84,7 @@ def fine_tuning(name: str, built: Path) -> loops.Case:
     model = auto.from_config(base.config, attn_implementation="sdpa", dtype=torch.float32)
     blocks = features.blocks(encoded, context, PAD)
     in_batch = max(1, round(IN_BATCH * len(blocks) / len(encoded)))  # blocks with as many examples
-    order = features.in_batches([context] * len(blocks), in_batch, 1)
+    order = features.shuffled(len(blocks), in_batch, 1)
     mixed = [encoded[at] for at in np.random.default_rng(1).permutation(len(encoded))]
     return loops.Case(
         model,

@@ -59,7 +59,7 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
     from transformers import AutoTokenizer
 
     from model import adaptation, chat, hardware
-    from model.features import Special, blocks, by_length, in_batches, padded
+    from model.features import Special, blocks, by_length, in_batches, padded, shuffled
     from model.losses import head_logits, head_loss, labelled_logits, language_loss, mean_loss
     from model.r_drop import r_drop
     from model.training import train
@@ -90,7 +90,10 @@ def run(base: Path, splits: Path, reads: Path, out: Path, *, params: Params, ses
         return blocks(features, params.context, pad) if params.packed else features
 
     train_features, validation_features = encode("train", rows), encode("validation", held_out)
-    order = in_batches(_lengths(train_features), params.batch_size, params.seed)
+    if params.packed:
+        order = shuffled(len(train_features), params.batch_size, params.seed)
+    else:
+        order = in_batches(_lengths(train_features), params.batch_size, params.seed)
     validation = [
         padded([validation_features[at] for at in indices], pad) for indices in by_length(_lengths(validation_features), params.batch_size)
     ]
