@@ -1,8 +1,9 @@
 """The peak of memory of pretraining with a profile's shapes: predicted (`model/memory.py`) and measured, each in its own process.
 
-`python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3]`: one JSON document on stdout
-(0 steps: predict only).
-A base that goes on from a checkpoint is measured with fresh weights of the same shape, which `SHAPES` has.
+`python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3] [--batch-size 4]`: one JSON document on stdout.
+What a training predicts itself before its first step is compared with the peak of its process. Another batch size than the profile's lets
+this machine measure what was meant for a larger one. A base that goes on from a checkpoint is measured with fresh weights of the same shape,
+which `SHAPES` has.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ruamel.yaml import YAML
 
@@ -36,20 +38,21 @@ def numbers(profile: str, base: str) -> tuple[pretrain.Params, int, int]:
     sections["pretrain"][base] |= over["pretrain"][base]
     shape = dict(SHAPES.get(sections["pretrain"][base]["init_from"], {}))
     vocabulary = shape.pop("vocab_size", sections["tokenizer"]["vocab_size"])
-    section = params.section(sections, f"pretrain.{base}") | shape | {"init_from": None, "slower_allowed": True, "compile": False}
+    section = params.section(sections, f"pretrain.{base}") | shape | {"init_from": None, "slower_allowed": True}
     return params.build(pretrain.Params, section, f"pretrain.{base}"), vocabulary, sections["tokenizer"]["context"]
 
 
-def one(profile: str, base: str, steps: int) -> dict[str, Any]:
-    """Predict, and unless `steps` is 0 measure, in this process."""
+def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str, Any]:
+    """Predict and measure, in this process."""
     import numpy as np
     import torch
 
-    from model import backbone, memory, packing, training
+    from model import backbone, hardware, memory, packing, training
     from model.losses import Batch, language_loss, mean_loss
     from model.vocabulary import IGNORED
 
     given, vocabulary, context = numbers(profile, base)
+    given = replace(given, batch_size=batch_size or given.batch_size)
     torch.set_num_threads(given.num_threads)
     shape = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "dropout", "seed")}
     model = backbone.build(given.architecture, vocab_size=vocabulary, context=max(512, context), **shape)
@@ -64,29 +67,30 @@ def one(profile: str, base: str, steps: int) -> dict[str, Any]:
             labels = tokens.where(torch.from_numpy(random.random(tokens.shape) < share), IGNORED)
         return {"input_ids": tokens, "documents": documents, "labels": labels}
 
-    before = _status("VmRSS")
-    need = memory.predict(model, batch(0), language_loss, averaged=bool(given.ema_decay))
-    found: dict[str, Any] = {"profile": profile, "base": base, "parameters": model.num_parameters(), "before_mib": before >> 20}
-    found |= {"predicted_more_mib": need.total >> 20, "predicted_peak_mib": (before + need.total) >> 20}
-    if steps:
+    found: dict[str, Any] = {"profile": profile, "base": base, "batch_size": given.batch_size, "parameters": model.num_parameters()}
+
+    def predicted(need: memory.Need, *_: Any) -> None:
+        hardware.return_freed_memory()
+        found["before_mib"] = _status("VmRSS") >> 20
+        found["predicted_more_mib"] = need.with_freed_kept >> 20
+        found["predicted_peak_mib"] = found["before_mib"] + found["predicted_more_mib"]
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
-        with tempfile.TemporaryDirectory() as folder:
-            training.train(
-                model,
-                batch=batch,
-                validate=lambda model: {"validation_loss": mean_loss(model, [batch(-1 % 99)], language_loss)},
-                loss=language_loss,
-                params=replace(given, max_steps=steps, evaluate_every=steps),
-                checkpoints=Path(folder),
-                log=lambda step, values: None,
-                progress=lambda done, total: None,
-            )
-        peak = _status("VmHWM")
-        found |= {"measured_more_mib": (peak - before) >> 20, "measured_peak_mib": peak >> 20}
-        found |= {
-            "predicted_to_measured": round((before + need.total) / peak, 2),
-            "of_what_is_more": round(need.total / (peak - before), 2),
-        }
+
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(memory, "require", predicted):
+        training.train(
+            model,
+            batch=batch,
+            validate=lambda model: {"validation_loss": mean_loss(model, [batch(-1 % 99)], language_loss)},
+            loss=language_loss,
+            params=replace(given, max_steps=steps, evaluate_every=steps),
+            checkpoints=Path(folder),
+            log=lambda step, values: None,
+            progress=lambda done, total: None,
+        )
+    found["measured_peak_mib"] = _status("VmHWM") >> 20
+    found["measured_more_mib"] = found["measured_peak_mib"] - found["before_mib"]
+    found["predicted_to_measured"] = round(found["predicted_peak_mib"] / found["measured_peak_mib"], 2)
+    found["of_what_is_more"] = round(found["predicted_more_mib"] / found["measured_more_mib"], 2)
     return found
 
 
@@ -100,16 +104,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", nargs="+", default=["nano"])
     parser.add_argument("--base", nargs="+", default=["encoder", "decoder"])
-    parser.add_argument("--steps", type=int, default=3, help="0: predict only")
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, help="instead of the profile's")
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()
     if given.here:
-        sys.stdout.write(json.dumps(one(given.profile[0], given.base[0], given.steps)) + "\n")
+        sys.stdout.write(json.dumps(one(given.profile[0], given.base[0], given.steps, given.batch_size)) + "\n")
         return
     found = []
     for profile in given.profile:
         for base in given.base:
             one_base = ["--here", "--profile", profile, "--base", base, "--steps", str(given.steps)]
+            one_base += ["--batch-size", str(given.batch_size)] if given.batch_size else []
             command = [sys.executable, "-m", "benchmarks.memory", *one_base]
             found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]))
     sys.stdout.write(json.dumps(found, indent=2) + "\n")

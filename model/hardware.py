@@ -66,10 +66,18 @@ def matmul_rate(precision: str, device: torch.device) -> float:
     return 2 * side**3 / min(seconds)
 
 
+def return_freed_memory() -> None:
+    """Give the system what this process has freed and not returned by itself, where glibc manages it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Have this process give memory that a tensor has left to the next one, where glibc manages it.
 
-    By itself glibc returns what is beyond 32 MB to the system at once, and a step pays for each of its pages again.
+    By itself glibc returns what is beyond 32 MB to the system at once, and a step pays for each of its pages again. What is kept comes to
+    lie in pieces, so that a training needs more of it (`memory.SCATTERED`).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

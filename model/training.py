@@ -67,16 +67,20 @@ def train(
         torch.nn.Module.to(model, device)
     if params.gradient_checkpointing:
         model.activation_checkpointing_enable()
-    with _autocast(model, params):
-        need = memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay), parts=parallel.size() if params.sharded else 1)
-        memory.require(need, device, params.num_processes)
     rhythm = rhythm or Rhythm()
-    run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
-    meter = hardware.Meter(run.model, params.precision, params.num_processes)
     log_every = max(1, params.evaluate_every // 10)
-    for entry in run.history:
-        _show(log, entry)
     with compiled(model) if params.compile and hardware.has_compiler() else nullcontext():
+        with _autocast(model, params):
+            need = memory.predict(model, batch(0), loss, averaged=bool(params.ema_decay), parts=parallel.size() if params.sharded else 1)
+        left = memory.left(device, params.num_processes)
+        memory.require(need, left)
+        hardware.return_freed_memory()
+        if need.with_freed_kept <= left:
+            hardware.keep_freed_memory()
+        run = _Run(model, params, checkpoints, _identity(model, params, batch(0)))
+        meter = hardware.Meter(run.model, params.precision, params.num_processes)
+        for entry in run.history:
+            _show(log, entry)
         while not run.finished:
             step = run.step + 1
             _seed(params.seed, step)
@@ -235,9 +239,8 @@ def _identity(model: PreTrainedModel, params: Training, first: Batch) -> str:
 
 
 def _settle(params: Training) -> None:
-    """Everything global: what decides bits, and memory."""
+    """Everything global that decides bits."""
     torch.set_num_threads(params.num_threads)
-    hardware.keep_freed_memory()
     if not torch.cuda.is_available():
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid that costs time
