@@ -2,8 +2,8 @@
 
 `python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3] [--batch-size 4]`: one JSON document on stdout.
 What a training predicts itself before its first step is compared with the peak of its process. Another batch size than the profile's lets
-this machine measure what was meant for a larger one. A base that goes on from a checkpoint is measured with fresh weights of the same shape,
-which `SHAPES` has.
+this machine measure what was meant for a larger one. A base that goes on from a checkpoint is measured with fresh weights of the same
+shape, which `SHAPES` has.
 """
 
 import argparse
