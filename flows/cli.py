@@ -84,7 +84,7 @@ def plan(context: typer.Context, assignments: Set = None, profile: Profile = Non
 @app.command()
 def run(
     context: typer.Context,
-    only: Annotated[str | None, typer.Option(help="This stage, and what it needs.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="This stage, and what it needs; may be given several times.")] = None,
     force: Annotated[list[str] | None, typer.Option(help="Run this stage even if nothing it depends on has changed.")] = None,
     rev: Annotated[str | None, typer.Option(help="This commit, in a checkout of its own; the work tree stays as it is.")] = None,
     assignments: Set = None,
@@ -101,7 +101,7 @@ def run(
     root: Path = context.obj
     if rev is not None:
         given: dict[str, Sequence[str | None]] = {
-            "--only": [only],
+            "--only": only or [],
             "--force": force or [],
             "--set": assignments or [],
             "--profile": [profile],
@@ -110,7 +110,7 @@ def run(
         raise typer.Exit(revision.run(root, rev, [*words, "--json"] if as_json else words))
     rollback.complete(root, lambda line: typer.echo(line, err=True))  # it writes params.yaml too
     settings.write(root, assignments, profile)
-    result = running.run(root, only=only, force=force or [])
+    result = running.run(root, only=only or [], force=force or [])
     if as_json:
         print_json(result.to_json())
     else:

@@ -42,12 +42,12 @@ _current: ContextVar[Walk | None] = ContextVar("current", default=None)
 
 
 @flow(name="lifecycle", task_runner=_threads, persist_result=False)
-def lifecycle(root: str | None = None, only: str | None = None, force: list[str] | None = None) -> State:
+def lifecycle(root: str | None = None, only: list[str] | None = None, force: list[str] | None = None) -> State:
     """Bring every stage of dvc.yaml up to date and register the models; started by a schedule or a worker, what HEAD has of them.
 
     Args:
         root: the project; the one that this file belongs to if None.
-        only: this stage and what it needs; all stages if None.
+        only: these stages and what they need; all stages if None.
         force: stages that run even if nothing they depend on has changed.
     """
     if steps := _current.get():
@@ -55,7 +55,8 @@ def lifecycle(root: str | None = None, only: str | None = None, force: list[str]
             return _drive(steps)
     project = Path(root) if root else Path(__file__).resolve().parents[1]
     environment.quiet(project)
-    return _at_head(project, [*(["--only", only] if only else []), *(word for name in force or [] for word in ("--force", name))])
+    named = {"--only": only or [], "--force": force or []}
+    return _at_head(project, [word for option, names in named.items() for name in names for word in (option, name)])
 
 
 def _at_head(project: Path, arguments: list[str]) -> State:

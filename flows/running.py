@@ -12,7 +12,7 @@ from flows.services import prefect_server
 from flows.walk import LifecycleResult
 
 
-def run(root: Path, only: str | None = None, force: Sequence[str] = ()) -> LifecycleResult:
+def run(root: Path, only: Sequence[str] = (), force: Sequence[str] = ()) -> LifecycleResult:
     """Bring the stages up to date and register the models; progress on stderr.
 
     Raises:

@@ -54,12 +54,12 @@ class Walk:
         display: Display,
         shapes: dict[str, Shape],
         foreseen: Mapping[str, StageResult | State],
-        only: str | None = None,
+        only: Sequence[str] = (),
         force: Sequence[str] = (),
     ) -> None:
         """`foreseen`: what becomes of a stage if all before it come out as they are or were; of one that is not fresh, its state."""
-        self.root, self.display, self.shapes, self.only, self.force = root, display, shapes, only, set(force)
-        targets = graph.upstream(shapes, [only] if only else shapes)
+        self.root, self.display, self.shapes, self.only, self.force = root, display, shapes, list(only), set(force)
+        targets = graph.upstream(shapes, only or shapes)
         graph.upstream(shapes, force)
         self.pack = processes.Pack(root)
         self.tracked = Tracked(root, shapes)
@@ -177,7 +177,7 @@ class Walk:
 
 
 @contextmanager
-def opened(root: Path, display: Display, only: str | None, force: Sequence[str]) -> Iterator[Walk]:
+def opened(root: Path, display: Display, only: Sequence[str], force: Sequence[str]) -> Iterator[Walk]:
     """The right to run the lifecycle of a project, and a walk over its graph.
 
     What an earlier lifecycle left behind is put in order, a rollback that was killed is completed, what params.yaml no longer names is

@@ -6,7 +6,7 @@ import queue
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -126,7 +126,7 @@ def change(project: Path) -> Callable[[str, str], None]:
 @pytest.fixture
 def walked(project: Path) -> Callable[..., LifecycleResult]:
     """One lifecycle on threads, without Prefect."""
-    return lambda only=None, force=(), root=project: drive(root, only, force)
+    return lambda only=(), force=(), root=project: drive(root, only, force)
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +161,7 @@ def stemma(project: Path, *arguments: str, **variables: str) -> subprocess.Compl
     )
 
 
-def drive(root: Path, only: str | None = None, force: tuple[str, ...] = ()) -> LifecycleResult:
+def drive(root: Path, only: Sequence[str] = (), force: tuple[str, ...] = ()) -> LifecycleResult:
     with Display(root) as display, walk.opened(root, display, only, force) as steps, ThreadPoolExecutor(16) as threads:
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         while not steps.finished:

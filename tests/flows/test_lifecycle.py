@@ -28,7 +28,7 @@ import json, signal, sys
 sys.path.insert(0, {str(REPOSITORY)!r})
 from pathlib import Path
 from flows import environment
-root, only, force = Path(sys.argv[1]), sys.argv[2] or None, sys.argv[3:]
+root, only, force = Path(sys.argv[1]), sys.argv[2].split(), sys.argv[3:]
 environment.quiet(root)
 from flows import running
 from model.errors import UserError

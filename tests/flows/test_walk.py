@@ -78,13 +78,14 @@ def test_a_failed_stage_lets_its_siblings_finish_and_skips_what_needs_it(project
     assert outcomes(walked()) == {**dict.fromkeys(STAGES, "unchanged"), "part@b": "ran", "whole": "ran"}
 
 
-def test_only_runs_a_stage_and_what_it_needs(walked: Walked) -> None:
-    assert outcomes(walked(only="part@a")) == {"seed": "ran", "part@a": "ran"}
+def test_only_runs_the_stages_named_and_what_they_need(walked: Walked) -> None:
+    assert outcomes(walked(only=["part@a"])) == {"seed": "ran", "part@a": "ran"}
+    assert outcomes(walked(only=["part@a", "part@b"])) == {"seed": "unchanged", "part@a": "unchanged", "part@b": "ran"}
 
 
 def test_only_an_unknown_stage_says_which_there_are(walked: Walked) -> None:
     with pytest.raises(UserError, match="part@z: no such stage; there is seed, part@a"):
-        walked(only="part@z")
+        walked(only=["part@z"])
 
 
 def test_force_runs_a_fresh_stage_and_nothing_above_it(finished: Path, walked: Walked) -> None:
