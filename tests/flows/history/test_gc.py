@@ -33,11 +33,11 @@ def forget(root: Path, commit: str | None) -> None:
 def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change: Change, walked: Walked) -> None:
     first = walked().run_commit
     change("seed: s", "seed: of no run commit")
-    nobodys = walked("whole")
+    nobodys = walked(["whole"])
     lost = {stage["key"] for stage in nobodys.stages}
     forget(finished, nobodys.run_commit)
     change("seed: of no run commit", "seed: t")
-    walked("whole")
+    walked(["whole"])
     before = sum(file.stat().st_size for file in (finished / ".dvc/cache/files").rglob("*") if file.is_file())
     found = gc.waste(finished)
     assert found.objects
@@ -48,9 +48,9 @@ def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change:
     assert str(gc.waste(finished)).startswith("nothing to free")
 
     change("seed: t", "seed: s")
-    assert {stage["outcome"] for stage in walked("whole").stages} == {"restored"}
+    assert {stage["outcome"] for stage in walked(["whole"]).stages} == {"restored"}
     change("seed: s", "seed: of no run commit")
-    assert {stage["outcome"] for stage in walked("whole").stages} == {"ran"}
+    assert {stage["outcome"] for stage in walked(["whole"]).stages} == {"ran"}
     assert first
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [first]))[1]
 
@@ -97,7 +97,7 @@ def test_nothing_is_freed_while_a_checkout_is_in_use_or_from_a_cache_of_others(s
 
 def test_what_a_registered_version_is_made_of_stays(finished: Path, change: Change, walked: Walked, empty_database: Path) -> None:
     shutil.copytree(empty_database.parent, finished / ".stemma/mlflow", dirs_exist_ok=True)
-    once = walked("seed")
+    once = walked(["seed"])
     [seed], version = once.stages, str(once.run_commit)
     forget(finished, version)
     change("seed: s", "seed: t")

@@ -39,7 +39,7 @@ def test_a_commit_runs_beside_another_run_and_leaves_the_work_tree_as_it_is(ship
     assert not (shipped / "build").exists()
 
     git(shipped, "checkout", "-q", ".")
-    [seed] = walked("seed").stages
+    [seed] = walked(["seed"]).stages
     assert seed["outcome"] == "restored"
 
 

@@ -67,7 +67,7 @@ def test_one_that_failed_says_what(project: Path, change: Change, walked: Walked
 
 
 def test_a_part_of_the_graph_and_an_edited_one_are_told_from_a_whole_one(finished: Path, change: Change, walked: Walked) -> None:
-    walked("seed")
+    walked(["seed"])
     assert newest(finished).message == "partial lifecycle: 1 unchanged"
     change("cmd: sleep ${seconds}; cat", "cmd: echo >> params.yaml; cat", "dvc.yaml")
     walked()

@@ -55,7 +55,7 @@ def test_the_best_numbers_are_found_written_with_comments_kept_and_restored(lear
     settings.save(learning, study.adopted(learning, [found]))
     assert re.search(rf"^  x: {found.winner.values['x']} +# how much$", (learning / "params.yaml").read_text(), re.MULTILINE)
     before = ran()
-    assert {one["name"]: one["outcome"] for one in walked("learn").stages} == {"base": "restored", "learn": "restored"}
+    assert {one["name"]: one["outcome"] for one in walked(["learn"]).stages} == {"base": "restored", "learn": "restored"}
     assert json.loads((learning / "build/learn.json").read_text())["validation_loss"] == pytest.approx(found.winner.value)
     assert tuned(learning) == found  # written numbers do not make it another study
     assert ran() == before
