@@ -42,7 +42,7 @@ def test_a_lifecycle_is_a_commit_of_what_it_ran_with_and_what_it_made(project: P
 def test_nothing_new_is_no_new_commit_but_going_back_is_one(finished: Path, change: Change, walked: Walked) -> None:
     first = walked().run_commit
     assert walked().run_commit == first
-    with Display(finished) as display, walk.opened(finished, display, None, ()) as steps:
+    with Display(finished) as display, walk.opened(finished, display, (), ()) as steps:
         assert steps.executes_nothing()
         steps.alone()
         assert steps.result().run_commit == first
@@ -76,6 +76,6 @@ def test_a_part_of_the_graph_and_an_edited_one_are_told_from_a_whole_one(finishe
 
 
 def test_one_that_was_stopped_is_kept_too(project: Path) -> None:
-    with Display(project) as display, walk.opened(project, display, None, ()) as steps:
+    with Display(project) as display, walk.opened(project, display, (), ()) as steps:
         steps.do(steps.take()[0])
     assert newest(project).message == "stopped lifecycle: 1 ran"
