@@ -1,4 +1,4 @@
-"""Tokens per second of Stemma's training loop and of others, on the same shapes and the same tokens, by turns in one process.
+"""Tokens per second of Stemma's training loop and of others, on the same shapes and tokens, by turns, each in a process of its own.
 
 `python -m benchmarks.training [--built build] [--rounds 3] [--steps 4] [--threads 1] [--only clm mlm sentiment qa]`. The others
 (`benchmarks/loops.py`): Transformers' Trainer as its examples set it, the same with its best flags for this machine, and for a causal model
@@ -11,9 +11,9 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Callable, Sequence
-from copy import deepcopy
-from dataclasses import replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,13 @@ DOCUMENT = 600  # tokens of a document, on average
 MASKED = 0.15
 EXAMPLES, IN_BATCH = 2000, 32  # of a fine-tuning, in all and in a batch
 CONTEXTS = {"sentiment": 128, "qa": 384}
+TRAINERS = ("trainer", "trainer_best")
+OTHERS = {"clm": (*TRAINERS, "plain"), "mlm": TRAINERS, "sentiment": TRAINERS, "qa": TRAINERS}
+
+
+def case(name: str, built: Path) -> loops.Case:
+    """A model and its data, the same in every process."""
+    return {"clm": clm, "mlm": mlm}[name]() if name in ("clm", "mlm") else fine_tuning(name, built)
 
 
 def clm() -> loops.Case:
@@ -104,25 +111,37 @@ def _blocks() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(tokens[:-1]), torch.tensor(indices[:-1])
 
 
-def compare(case: loops.Case, others: Sequence[str], rounds: int, steps: int) -> dict[str, Any]:
-    """Turns of each loop on `case`, and what they come to."""
-    numbers: dict[str, list[loops.Turn]] = {name: [] for name in ("stemma", *others)}
+def turn(name: str, loop: str, steps: int, threads: int, built: Path) -> tuple[loops.Turn, float]:
+    """One turn of a loop, and the matrix-multiplication rate of a core before it.
+
+    In a process of its own: what one loop asks of the allocator, the compiler or torch would be there for the next.
+    """
+    torch.set_num_threads(threads)
+    rate = hardware.matmul_rate(loops.precision(), torch.device("cpu")) / threads
+    return loops.LOOPS[loop](case(name, built), steps), rate
+
+
+def compare(name: str, others: Sequence[str], rounds: int, steps: int, threads: int, built: Path) -> dict[str, Any]:
+    """Turns of each loop on a case, and what they come to."""
+    numbers: dict[str, list[loops.Turn]] = {loop: [] for loop in ("stemma", *others)}
     rates = []
-    for _ in range(rounds):
-        for name, turns in numbers.items():
-            rates.append(hardware.matmul_rate(loops.precision(), torch.device("cpu")) / torch.get_num_threads())
-            torch._dynamo.reset()
-            turns.append(loops.LOOPS[name](replace(case, model=deepcopy(case.model)), steps))
-            sys.stderr.write(f"{name}: {turns[-1]}\n")
-    speeds = {name: statistics.median(turn.tokens / turn.processor_seconds for turn in turns) for name, turns in numbers.items()}
-    meter = hardware.Meter(case.model, loops.precision())
-    meter.add([case.batch(0)])
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as processes:
+        for _ in range(rounds):
+            for loop, turns in numbers.items():
+                took, rate = processes.submit(turn, name, loop, steps, threads, built).result()
+                turns.append(took)
+                rates.append(rate)
+                sys.stderr.write(f"{loop}: {took}\n")
+    speeds = {loop: statistics.median(turn.tokens / turn.processor_seconds for turn in turns) for loop, turns in numbers.items()}
+    by_clock = {loop: statistics.median(turn.tokens / turn.seconds for turn in turns) for loop, turns in numbers.items()}
+    mine = case(name, built)
+    meter = hardware.Meter(mine.model, loops.precision())
+    meter.add([mine.batch(0)])
     rate = statistics.median(rates)
-    by_clock = {name: statistics.median(turn.tokens / turn.seconds for turn in turns) for name, turns in numbers.items()}
     return {
-        "tokens_per_processor_second": {name: round(speed, 1) for name, speed in speeds.items()},
-        "tokens_per_second": {name: round(speed, 1) for name, speed in by_clock.items()},
-        "stemma_to": {name: round(speeds["stemma"] / speed, 2) for name, speed in speeds.items() if name != "stemma"},
+        "tokens_per_processor_second": {loop: round(speed, 1) for loop, speed in speeds.items()},
+        "tokens_per_second": {loop: round(speed, 1) for loop, speed in by_clock.items()},
+        "stemma_to": {loop: round(speeds["stemma"] / speed, 2) for loop, speed in speeds.items() if loop != "stemma"},
         "matmul_gflops_of_a_core": round(rate / 1e9, 1),
         "stemma_share_of_matmul_rate": round(meter.operations / meter.tokens * speeds["stemma"] / rate, 3),
     }
@@ -135,16 +154,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="measured in a turn, after three that are not")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", nargs="+", default=["clm", "mlm", "sentiment", "qa"])
+    parser.add_argument("--only", nargs="+", default=list(OTHERS), choices=list(OTHERS))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     if missing := loops.missing():
         sys.exit(f"the Trainer needs {missing}, which is not installed; install it, and this compares with it")
-    cases: dict[str, tuple[Callable[[], loops.Case], Sequence[str]]] = {
-        "clm": (clm, ("trainer", "trainer_best", "plain")),
-        "mlm": (mlm, ("trainer", "trainer_best")),
-        **{name: (lambda name=name: fine_tuning(name, given.built), ("trainer", "trainer_best")) for name in CONTEXTS},
-    }
     found: dict[str, Any] = {
         "precision": loops.precision(),
         "compiled": hardware.has_compiler(),
@@ -153,8 +167,7 @@ def main() -> None:
         "batch": BATCH,
     }
     for name in given.only:
-        make, others = cases[name]
-        found[name] = compare(make(), others, given.rounds, given.steps)
+        found[name] = compare(name, OTHERS[name], given.rounds, given.steps, given.threads, given.built)
         sys.stderr.write(f"{name}: {json.dumps(found[name])}\n")
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
 
