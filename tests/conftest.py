@@ -20,6 +20,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes import 
 os.environ["OMP_NUM_THREADS"] = "1"  # three workers share two cores: one of them mostly waits for a service
 
 
+@pytest.hookimpl(trylast=True)  # of those that are left: a file with slow tests only makes nothing
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files in the order to begin them: one that makes the lifecycle, long ones that do without, those that wait for it, the rest."""
     files = dict[Path, list[pytest.Item]]()
