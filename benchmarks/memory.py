@@ -1,9 +1,9 @@
 """The peak of memory of pretraining with a profile's shapes: predicted (`model/memory.py`) and measured, each in its own process.
 
 `python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3] [--batch-size 4]`: one JSON document on stdout.
-What a training predicts itself before its first step is compared with the peak of its process. Another batch size than the profile's lets
-this machine measure what was meant for a larger one. A base that goes on from a checkpoint is measured with fresh weights of the same
-shape, which `SHAPES` has.
+What a training predicts itself before its first step is compared with the peak of its process, what the system has moved to its swap
+included: with enough of that, or with another batch size than the profile's, this machine measures what was meant for a larger one. A base
+that goes on from a checkpoint is measured with fresh weights of the same shape, which `SHAPES` has.
 """
 
 import argparse
@@ -11,8 +11,11 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from unittest import mock
 
@@ -69,14 +72,15 @@ def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str
 
     found: dict[str, Any] = {"profile": profile, "base": base, "batch_size": given.batch_size, "parameters": model.num_parameters()}
 
-    def predicted(need: memory.Need, *_: Any) -> None:
+    def predicted(need: memory.Need, left: int) -> None:
         hardware.return_freed_memory()
-        found["before_mib"] = _status("VmRSS") >> 20
-        found["predicted_more_mib"] = need.with_freed_kept >> 20
+        found["before_mib"] = _status("VmRSS", "VmSwap") >> 20
+        found["predicted_more_mib"] = (need.with_freed_kept if need.with_freed_kept <= left else need.total) >> 20
         found["predicted_peak_mib"] = found["before_mib"] + found["predicted_more_mib"]
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak starts anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak of VmHWM starts anew
+        seen.clear()
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(memory, "require", predicted):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(memory, "require", predicted), _watched() as seen:
         training.train(
             model,
             batch=batch,
@@ -87,16 +91,34 @@ def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str
             log=lambda step, values: None,
             progress=lambda done, total: None,
         )
-    found["measured_peak_mib"] = _status("VmHWM") >> 20
+    found["measured_peak_mib"] = max([_status("VmHWM"), *seen]) >> 20
     found["measured_more_mib"] = found["measured_peak_mib"] - found["before_mib"]
     found["predicted_to_measured"] = round(found["predicted_peak_mib"] / found["measured_peak_mib"], 2)
     found["of_what_is_more"] = round(found["predicted_more_mib"] / found["measured_more_mib"], 2)
     return found
 
 
-def _status(name: str) -> int:
+@contextmanager
+def _watched() -> Iterator[list[int]]:
+    """Bytes of this process in memory and in the swap, looked at twenty times a second: of the two the system keeps no peak."""
+    seen, done = list[int](), Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            seen.append(_status("VmRSS", "VmSwap"))
+
+    thread = Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def _status(*names: str) -> int:
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.split(":")[0] in names)
 
 
 def main() -> None:
