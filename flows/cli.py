@@ -67,18 +67,19 @@ def plan(context: typer.Context, assignments: Set = None, profile: Profile = Non
 
     Example: `stemma plan -S finetune.sentiment.max_steps=50`
     """
+    from flows import plan as planning
     from flows import settings
-    from flows.plan import plan as planned
 
     root: Path = context.obj
-    stages = planned(root, settings.preview(root, assignments, profile))
+    stages = planning.plan(root, settings.preview(root, assignments, profile))
     if as_json:
         return print_json({"stages": [stage.to_json() for stage in stages]})
     table = Table("stage", "state", "why", "expected seconds")
     for stage in stages:
         seconds = "" if stage.seconds is None or stage.state == "fresh" else f"{stage.seconds:.0f}"
         table.add_row(stage.name, _coloured(stage.state), "\n".join(stage.reasons), seconds)
-    return console.print(table)
+    console.print(table)
+    return console.print(planning.summary(stages), highlight=False)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,21 @@ def plan(root: Path, params: str | None = None) -> list[StagePlan]:
             )
             for stage, decision in foresee(repo, root, coming)
         ]
+
+
+def summary(stages: Sequence[StagePlan]) -> str:
+    """One line: how many stages a run would restore and execute, and how much work these were the last time, one after the other."""
+    stale = [stage for stage in stages if stage.state == "stale"]
+    known = [stage.seconds for stage in stale if stage.seconds is not None]
+    restored = sum(stage.state == "restorable" for stage in stages)
+    parts = [f"{len(stale)} of {len(stages)} stages would run"]
+    if restored:
+        parts.append(f"{restored} would be restored")
+    if known:
+        parts.append(f"{sum(known):.0f} s of work, as long as they took the last time")
+    if len(stale) > len(known):
+        parts.append(f"{len(stale) - len(known)} not yet timed here")
+    return "; ".join(parts)
 
 
 def foresee(repo: "Repo", root: Path, coming: dict[str, Any] | None = None) -> Iterator[tuple["PipelineStage", Decision]]:

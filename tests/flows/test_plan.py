@@ -8,6 +8,7 @@ import pytest
 
 from flows import environment, stages
 from flows import plan as planning
+from flows.decision import State
 from flows.plan import StagePlan
 from flows.processes import Pack
 from flows.walk import LifecycleResult
@@ -72,6 +73,16 @@ def test_seconds_are_those_of_the_last_time(finished: Path, walked: Walked, chan
     change("seed: s", "seed: z")
     seconds = {stage.name: stage.seconds for stage in planning.plan(finished)}
     assert seconds["seed"] == planning.recorded_seconds(finished)["seed"] > 0
+
+
+def test_a_summary_counts_what_would_run_and_adds_up_what_that_took() -> None:
+    def told(*stages: tuple[State, float | None]) -> str:
+        return planning.summary([StagePlan("one", state, [], seconds) for state, seconds in stages])
+
+    assert told(("fresh", None)) == "0 of 1 stages would run"
+    assert told(("restorable", None), ("stale", 40.2), ("stale", 1.6), ("stale", None)) == (
+        "3 of 4 stages would run; 1 would be restored; 42 s of work, as long as they took the last time; 1 not yet timed here"
+    )
 
 
 def test_a_missing_parameter_is_named(project: Path, change: Change) -> None:
