@@ -62,13 +62,15 @@ def _of_bases(root: Path) -> Iterator[Comparison]:
 def _of_applications(root: Path) -> Iterator[Comparison]:
     for file in sorted(root.glob("build/evaluate/*/evaluation.json")):
         judged = _read(file)
-        name, metric, count = judged["application"], judged["metric"], judged["num_examples"]
-        for yardstick, told in judged["comparison"].items():
-            if "low" not in told:
-                raise UserError(f"{file.relative_to(root)}: of an earlier version, without intervals; `stemma run` makes it again")
-            value, other = judged["metrics"][metric]["value"], judged["baseline"][yardstick][metric]["value"]
-            reason = _reason(metric, told, f"{count} examples", _trained(root, f"finetune@{name}"))
-            yield Comparison(name, "all", count, metric, value, yardstick, other, **told, reason=reason, synthetic=judged["synthetic"])
+        if "by_lang" not in judged:
+            raise UserError(f"{file.relative_to(root)}: of an earlier version; `stemma run` makes it again")
+        name, metric = judged["application"], judged["metric"]
+        parts = {"all": judged} | judged["by_lang"]
+        for on, part in parts.items():
+            for yardstick, told in part["comparison"].items():
+                count, value, other = part["num_examples"], part["metrics"][metric]["value"], part["baseline"][yardstick][metric]["value"]
+                reason = _reason(metric, told, f"{count} examples", _trained(root, f"finetune@{name}"))
+                yield Comparison(name, on, count, metric, value, yardstick, other, **told, reason=reason, synthetic=judged["synthetic"])
 
 
 def _reason(metric: str, told: Mapping[str, Any], sample: str, trained: str) -> str:

@@ -1,4 +1,4 @@
-"""A fine-tuned checkpoint, a test split and the baselines' predictions in; metrics with intervals, every comparison, and a plot out."""
+"""A fine-tuned checkpoint, a test split and the baselines' predictions in; metrics and comparisons, by language too, and a plot out."""
 
 import hashlib
 import json
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from model.bootstrap import Interval
 
 Predictions = Sequence[Mapping[str, Any]]
+
+ENOUGH = 30  # rows, for a language to be judged by itself
+SAMPLE = 2000  # characters of a row, to tell its language
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +59,10 @@ def run(checkpoint: Path, splits: Path, baselines: Path, out: Path, *, params: P
     application = applications.load(variant)
     rows = examples.by_hash(examples.read(splits / "test.parquet", application.SCHEMA), params.max_examples)
     predictions = predict(checkpoint, rows, params, session)
-    model, *others = scores(application, rows, [predictions, *(guesses := baseline.read(baselines, rows)).values()], params)
+    guesses = baseline.read(baselines, rows)
+    model, *others = scores(application, rows, [predictions, *guesses.values()], params)
     facts = report(application, variant, rows, model, dict(zip(guesses, others, strict=True)), params) | provenance(splits)
+    facts["by_lang"] = by_language(application, rows, predictions, guesses, params)
     row_scores = [application.metrics(row)[application.METRIC] for row in model.statistics]
 
     shutil.rmtree(out, ignore_errors=True)
@@ -135,6 +140,26 @@ def report(
         "confidence": params.confidence,
         "resamples": params.resamples,
     }
+
+
+def by_language(
+    application: Application, rows: Sequence[Row], predictions: Predictions, guesses: Mapping[str, Predictions], params: Params
+) -> dict[str, Any]:
+    """Of each language with enough rows, how the model did there beside its baselines; nothing where there are not two such languages."""
+    from tasks.cleaning.languages import identify
+
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        places.setdefault(identify(application.split_key(row), SAMPLE)[0], []).append(place)
+    judged = {lang: own for lang, own in sorted(places.items()) if len(own) >= ENOUGH}
+    parts: dict[str, Any] = {}
+    for lang, own in judged.items() if len(judged) > 1 else ():
+        chosen = [rows[place] for place in own]
+        systems = [[system[place] for place in own] for system in (predictions, *guesses.values())]
+        model, *others = scores(application, chosen, systems, params)
+        told = report(application, lang, chosen, model, dict(zip(guesses, others, strict=True)), params)
+        parts[lang] = {key: told[key] for key in ("num_examples", "metrics", "baseline", "comparison")}
+    return parts
 
 
 def _write_predictions(

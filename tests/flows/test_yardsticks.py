@@ -16,7 +16,7 @@ def write(file: Path, content: object) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
 
 
-def evaluated(root: Path, **comparison: object) -> None:
+def evaluated(root: Path, by_lang: dict[str, object] | None = None, **comparison: object) -> None:
     scores = {"accuracy": {"value": 0.6, "low": 0.5, "high": 0.7}}
     report = {
         "application": "sentiment",
@@ -26,6 +26,7 @@ def evaluated(root: Path, **comparison: object) -> None:
         "baseline": {"majority": {"accuracy": {"value": 0.4}}},
         "comparison": {"majority": BEATEN | comparison},
         "synthetic": False,
+        "by_lang": by_lang or {},
     }
     write(root / "build/evaluate/sentiment/evaluation.json", report)
     write(root / "build/metrics/finetune@sentiment.json", {"num_steps": 350, "num_parameters": 1_200_000})
@@ -43,17 +44,27 @@ def test_what_beats_its_yardstick_needs_no_reason_and_what_does_not_has_one(tmp_
     assert yardsticks.comparisons(tmp_path)[0].reason == reason
 
 
-def test_a_training_without_numbers_and_an_evaluation_without_intervals_are_no_traceback(tmp_path: Path) -> None:
+def test_a_training_without_numbers_and_an_evaluation_of_an_earlier_version_are_no_traceback(tmp_path: Path) -> None:
     evaluated(tmp_path, difference=-0.1, p_value=1.0, beats=False)
     (tmp_path / "build/metrics/finetune@sentiment.json").unlink()
     reason = "not better after finetune@sentiment, which has no numbers now; `stemma run` completes it"
     assert yardsticks.comparisons(tmp_path)[0].reason == reason
     file = tmp_path / "build/evaluate/sentiment/evaluation.json"
-    file.write_text(file.read_text(encoding="utf-8").replace('"low": 0.1, "high": 0.3, ', ""), encoding="utf-8")
-    with pytest.raises(
-        UserError, match=r"build/evaluate/sentiment/evaluation.json: of an earlier version, without intervals; `stemma run`"
-    ):
+    file.write_text(file.read_text(encoding="utf-8").replace(', "by_lang": {}', ""), encoding="utf-8")
+    with pytest.raises(UserError, match=r"build/evaluate/sentiment/evaluation.json: of an earlier version; `stemma run`"):
         yardsticks.comparisons(tmp_path)
+
+
+def test_an_application_is_compared_in_each_language_too(tmp_path: Path) -> None:
+    part = {
+        "num_examples": 40,
+        "metrics": {"accuracy": {"value": 0.8}},
+        "baseline": {"majority": {"accuracy": {"value": 0.5}}},
+        "comparison": {"majority": BEATEN},
+    }
+    evaluated(tmp_path, by_lang={"en": part})
+    found = [(one.on, one.count, one.value, one.other) for one in yardsticks.comparisons(tmp_path)]
+    assert found == [("all", 300, 0.6, 0.4), ("en", 40, 0.8, 0.5)]
 
 
 def test_a_base_is_compared_as_a_whole_and_by_language_and_source_and_less_loss_is_better(tmp_path: Path) -> None:

@@ -126,6 +126,24 @@ def test_a_model_that_is_better_than_its_baseline_is_said_to_be(bases: Path, tmp
     assert evaluate.provenance(splits) == {"synthetic": False, "sources": []}
 
 
+def test_languages_with_enough_rows_are_judged_by_themselves() -> None:
+    module, enough = applications.load("sentiment"), evaluate.ENOUGH
+    english = [{"text": f"The film that I saw with them on day {number} was fine.", "label": "positive"} for number in range(enough)]
+    chinese = [{"text": f"这是第{number}天看的电影,我很喜欢。", "label": "positive"} for number in range(enough + 5)]
+    french = [{"text": "Je ne suis pas content du tout de ce film, il est trop long.", "label": "negative"}] * (enough - 1)
+    rows = [*french, *chinese, *english]
+    told = ["negative"] * len(french) + ["positive"] * len(chinese) + ["negative"] * len(english)
+    predictions = [{"label": label} for label in told]
+    always = {"always": [{"label": "positive"}] * len(rows)}
+    found = evaluate.by_language(module, rows, predictions, always, PARAMS)
+    assert {lang: (part["num_examples"], part["metrics"]["accuracy"]["value"]) for lang, part in found.items()} == {
+        "en": (enough, 0.0),
+        "zh": (enough + 5, 1.0),
+    }
+    assert found["en"]["comparison"]["always"]["difference"] == -1.0
+    assert evaluate.by_language(module, english, predictions[-enough:], {"always": [{"label": "positive"}] * enough}, PARAMS) == {}
+
+
 def test_synthetic_data_is_called_so(bases: Path, tmp_path: Path) -> None:
     checkpoint, splits = prepare("srl", bases, tmp_path)
     (splits / "sources.json").write_text(json.dumps({"synthetic": True, "sources": ["grammar"]}), encoding="utf-8")
