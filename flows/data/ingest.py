@@ -17,7 +17,7 @@ from annotated_types import Ge
 from filelock import FileLock
 
 from flows import workspace
-from flows.data import unpacking
+from flows.data import labels, unpacking
 from flows.data import versions as data_versions
 from flows.data.building import Building, Rules, below
 from flows.data.versions import DataVersion
@@ -66,6 +66,7 @@ class IngestReport:
     rows: dict[str, int] = field(default_factory=dict)  # by file below data/
     rows_before: dict[str, int] = field(default_factory=dict)
     taken: dict[str, intake.Taken] = field(default_factory=dict)  # by source that was read; refused rows are in .stemma/quarantine
+    new_labels: labels.Labels = field(default_factory=dict)
     seconds: float = 0.0
 
     def summary(self, advice: str = "; commit data.dvc to keep it") -> str:
@@ -73,7 +74,7 @@ class IngestReport:
         if not self.changed:
             return f"data version {self.version.hash}: nothing to do, data/ is what sources.yaml says"
         size = f"{self.version.num_files} files, {self.version.size / 1e6:.1f} MB, in {self.seconds:.0f} s{advice}"
-        return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._refusals()])
+        return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._new_labels(), *self._refusals()])
 
     def _changes(self) -> Iterator[str]:
         for name in dict.fromkeys([*self.rows, *self.rows_before]):
@@ -83,8 +84,13 @@ class IngestReport:
             elif count != before:
                 yield f"  {name:<40}{count:>9,} rows ({count - before:+,})"
 
+    def _new_labels(self) -> Iterator[str]:
+        return (f"  {labels.line(name, added)}" for name, added in self.new_labels.items())
+
     def _refusals(self) -> Iterator[str]:
         for name, taken in self.taken.items():
+            if taken.forgotten:
+                yield f"  {name}: {taken.forgotten:,} rows left out, forgotten.txt has them"
             if taken.refused or taken.left_out:
                 files = f", {taken.left_out:,} files left out" if taken.left_out else ""
                 yield f"  {name}: {taken.refused:,} rows refused{files}, see .stemma/quarantine/{name}.jsonl"
@@ -131,14 +137,15 @@ def make(
     if version and recorded == origin:
         before()
         return IngestReport(version, changed=False)
-    rows_before = num_rows(root / "data") if version else {}
+    rows_before, labels_before = (num_rows(root / "data"), labels.of(root / "data")) if version else ({}, {})
     built = Building(root, work, listed.archives, numbers.rules(), at_hand, gone, say).build(chosen, _unchanged(recorded, origin))
     (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     with workspace.lock(root, say):
         before()
         version = data_versions.adopt(root, work / "data")
     _remember(root, version)
-    return IngestReport(version, True, built.rows, rows_before, built.taken, perf_counter() - began)
+    new_labels = labels.new(labels_before, labels.of(root / "data"))
+    return IngestReport(version, True, built.rows, rows_before, built.taken, new_labels, perf_counter() - began)
 
 
 def num_rows(data: Path, target: str = "*") -> dict[str, int]:

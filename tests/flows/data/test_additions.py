@@ -118,6 +118,14 @@ def test_more_of_the_same_is_appended_as_if_all_had_come_at_once(root):
     assert ingest(root, say=lambda line: None).version == added.report.version  # from nothing
 
 
+def test_labels_that_were_not_there_are_named(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    assert "new labels" not in taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}).summary()
+    (root / "more.csv").write_text("text,label\nA bed,good\nA roof,5\nA door,5\nA wall,Good\n", encoding="utf-8")
+    added = taken_in(root, "more.csv", target="sentiment")
+    assert "sentiment: 2 new labels, each a class of its own from now on: 5 (2 rows), Good (1 rows)" in added.summary()
+
+
 def test_a_checkpoint_becomes_files_with_the_hash_of_its_bytes_in_sources_yaml_and_lineage(root, bases):
     (root / "reviews.jsonl").write_bytes(reviews(0, 60))
     taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})

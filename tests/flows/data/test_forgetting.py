@@ -83,7 +83,9 @@ def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
     assert not ingest(root, say=quiet).changed
     shutil.rmtree(root / "data")
     (root / "data.dvc").unlink()
-    assert ingest(root, say=quiet).version == version  # read anew from what was kept
+    again = ingest(root, say=quiet)  # read anew from what was kept
+    assert again.version == version
+    assert "reviews: 1 rows left out, forgotten.txt has them" in again.summary()
     (root / "data.dvc").write_bytes(old)  # as somebody who goes back
     assert forgetting.reapply(root, quiet).version == version
     assert forgetting.reapply(root, quiet) is None
