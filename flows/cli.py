@@ -18,7 +18,7 @@ from flows.commands import proof as cli_proof
 from flows.commands import trials as cli_trials
 from flows.commands import versions as cli_versions
 from flows.commands import yardsticks as cli_yardsticks
-from flows.commands.printing import Json, console, print_json
+from flows.commands.printing import Json, console, print_json, say
 from model.errors import UserError
 from model.params import Decoding
 
@@ -69,9 +69,12 @@ def plan(context: typer.Context, assignments: Set = None, profile: Profile = Non
     """
     from flows import plan as planning
     from flows import settings
+    from flows.data import forgetting
 
     root: Path = context.obj
     stages = planning.plan(root, settings.preview(root, assignments, profile))
+    if forgetting.outstanding(root):
+        say("data/ is of before records were forgotten: a run takes them out first, and more stages than these may follow")
     if as_json:
         return print_json({"stages": [stage.to_json() for stage in stages]})
     table = Table("stage", "state", "why", "expected seconds")

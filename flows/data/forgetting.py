@@ -1,5 +1,6 @@
 """Records that a person wants erased in; a data version without them, the list of their hashes, and where copies remain, out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,12 +73,14 @@ def reapply(root: Path, say: Say) -> IngestReport | None:
     Data of the user's own making, which does not say what it was made from, is left alone.
     """
     gone = forgotten.read(root)
-    if not gone.hashes:
-        return None
-    recorded = _origin(root, say)
-    if not recorded or gone.hashes <= set(recorded.get("forgotten", ())):
+    if not gone.hashes or not _held(_origin(root, say), gone):
         return None
     return _apply(root, gone, say)
+
+
+def outstanding(root: Path) -> bool:
+    """Whether a run would first take records out of `data/`, as it lies there."""
+    return _held(ingest.recorded_origin(root), forgotten.read(root))
 
 
 def keep_away(root: Path, say: Say) -> None:
@@ -86,6 +89,10 @@ def keep_away(root: Path, say: Say) -> None:
         return
     commits.commit(root, ["data.dvc"], f"Keep forgotten records away\n\nData version {report.version.hash}.\n")
     say(f"data version {report.version.hash}: forgotten records taken out again")
+
+
+def _held(recorded: Mapping[str, Any], gone: Forgotten) -> bool:
+    return bool(recorded) and not gone.hashes <= set(recorded.get("forgotten", ()))
 
 
 def _origin(root: Path, say: Say) -> dict[str, Any]:

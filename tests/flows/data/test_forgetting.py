@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,8 +88,11 @@ def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
     assert again.version == version
     assert "reviews: 1 rows left out, forgotten.txt has them" in again.summary()
     (root / "data.dvc").write_bytes(old)  # as somebody who goes back
+    subprocess.run([sys.executable, "-m", "dvc", "checkout", "-q"], cwd=root, check=True)
+    assert forgetting.outstanding(root)
     assert forgetting.reapply(root, quiet).version == version
     assert forgetting.reapply(root, quiet) is None
+    assert not forgetting.outstanding(root)
     assert data_versions.of_folder(root / "data") == version
 
 
