@@ -39,6 +39,8 @@ def from_file(application: Application, file: Path) -> list[dict[str, Any]]:
     Raises:
         UserError: the file is missing, of another format, or lacks a column.
     """
+    if file.is_dir():
+        raise UserError(f"{file}: a folder; give one of its files, {FORMATS}")
     if not file.is_file():
         raise UserError(f"{file}: no such file; give one of {FORMATS}")
     try:
@@ -83,6 +85,8 @@ def _json(text: str, where: str) -> dict[str, Any]:
 
 def _pair(application: Application, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
+    if equals and name.isidentifier() and name not in application.INPUTS:
+        raise UserError(f"{name}: no such input; this application has {', '.join(application.INPUTS)}")
     if not equals or name not in application.INPUTS:
         raise _several(application, text)
     return name, value

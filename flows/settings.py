@@ -1,7 +1,9 @@
 """params.yaml as the verbs see it: every key checked before anything runs; `-S` and `--profile` written with the comments kept."""
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
@@ -9,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, YAMLError
 
 from flows.data import ingest
 from flows.trials import ranges, variants
 from model.errors import UserError
-from model.params import STRICT, Positive
+from model.params import STRICT, Decoding, Positive
 from tasks import params, starting
 
 STAGE = re.compile(r"python -m tasks (\w+)")
@@ -66,9 +68,9 @@ def change(root: Path, assignments: Sequence[str] = (), profile: str | None = No
         _overlay(document, yaml.load(_profile(root, profile).read_text(encoding="utf-8")))
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        if not equals:
-            raise UserError(f"-S {assignment}: no value; write it as key=value, such as run.parallel_stages=1")
-        _assign(document, name.strip(), YAML(typ="safe").load(value))
+        if not equals or not name.strip():
+            raise UserError(f"-S {assignment}: expected key=value; write it so, such as run.parallel_stages=1")
+        _assign(document, name.strip(), _value(assignment, value))
     text = StringIO()
     yaml.dump(document, text)
     check(root, YAML(typ="safe").load(text.getvalue()))
@@ -83,13 +85,20 @@ def check(root: Path, sections: dict[str, Any]) -> None:
             is none, or augmentation does not suit an application.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    read, bases = {"run", "ingest", "tune", "ablate"}, dict[str, Any]()
+    known = {"run", "ingest", "tune", "ablate"}.union(*(_read(stanza) for stanza in graph.values()))
+    for unknown in sorted(set(sections) - known):
+        raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(known))}")
+    for name, section in sections.items():
+        _check_values(name, section)
+    built = dict[str, Any]()
+    checkpoints = root / "data" / "pretrained" if (root / "data").is_dir() else None
     for stage, stanza in graph.items():
-        for name, section in _sections(stage, stanza, sections, read):
+        for name, section in _sections(stage, stanza, sections):
             module = import_module(f"tasks.{name.partition('.')[0]}")
             if hasattr(module, "Params"):
-                built = params.build(module.Params, section, name)
-                _check_stage(name, built, module, bases, root / "data")
+                with _named_where_it_stands(sections, name):
+                    built[name] = params.build(module.Params, section, name)
+                    _check_stage(name, built[name], module, checkpoints)
     params.build(Run, params.select(sections, "run"), "run")
     if "ingest" in sections:
         params.build(ingest.Params, sections["ingest"], "ingest")
@@ -97,28 +106,78 @@ def check(root: Path, sections: dict[str, Any]) -> None:
         ranges.settings(sections)
     if "ablate" in sections:
         variants.declared(sections)
-    for unknown in sorted(set(sections) - read):
-        raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(read))}")
+    _check_together(built, checkpoints)
 
 
-def _check_stage(name: str, built: Any, module: ModuleType, bases: dict[str, Any], data: Path) -> None:
-    """What a stage can tell of its numbers before it runs; notes the bases in `bases`. Without data/ the stage tells it itself."""
+def _check_values(name: str, value: Any) -> None:
+    """What JSON can say, with keys where sections are: YAML knows more, such as dates and infinity."""
+    depth, two_levels = name.count("."), name.partition(".")[0] in params.SHARED
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            _check_values(f"{name}.{key}", below)
+    elif not depth or (depth == 1 and two_levels):
+        example = f"-S {name}.{'sentiment.max_steps' if not depth and two_levels else 'KEY'}=VALUE"
+        raise UserError(f"params.yaml: {name}: a section with keys, got {value!r}; change one of them, as in {example}")
+    elif isinstance(value, list):
+        for below in value:
+            _check_values(name, below)
+    elif not isinstance(value, str | int | float | None) or value in (math.inf, -math.inf):
+        raise UserError(f"params.yaml: {name}: expected a finite number, a word, true, false or null, got {value}; change it")
+
+
+def _check_stage(name: str, built: Any, module: ModuleType, checkpoints: Path | None) -> None:
+    """What a stage can tell of its numbers before it runs. Without data/ a pretraining tells of its checkpoint itself."""
     stage, _, variant = name.partition(".")
     if stage == "pretrain":
-        bases[variant] = built
-        if data.is_dir():
-            module.check(built, data / "pretrained")
+        starting.check_base(variant, built)
+        if checkpoints:
+            module.check(built, checkpoints)
     if stage == "finetune":
         module.check(built, variant)
-        if data.is_dir() or all(base.init_from is None for base in bases.values()):
-            starting.check(built, bases, data / "pretrained")
+    if isinstance(built, Decoding):
+        _check_decoding(stage, built)
 
 
-def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any], read: set[str]) -> Iterator[tuple[str, Any]]:
-    """Each (name, section) that `stage` will be run with; notes in `read` which top-level sections it uses."""
+def _check_decoding(section: str, numbers: Decoding) -> None:
+    """What `model.decoding` would say once everything is trained."""
+    if numbers.strategy == "beam" and numbers.num_beams < 2:
+        raise UserError(f"params.yaml: {section}.num_beams: {numbers.num_beams} is no beam search; set 2 or more, or strategy greedy")
+    if numbers.strategy == "top-k" and numbers.top_k < 1:
+        raise UserError(f"params.yaml: {section}.top_k: 0 leaves no token to draw; set 1 or more, or strategy temperature")
+
+
+def _check_together(built: Mapping[str, Any], checkpoints: Path | None) -> None:
+    """What stages ask of each other."""
+    bases, tunings = (
+        {name.partition(".")[2]: numbers for name, numbers in built.items() if name.partition(".")[0] == stage}
+        for stage in ("pretrain", "finetune")
+    )
+    for name in tunings:
+        starting.check(name, tunings, bases, built["tokenizer"].context, checkpoints)
+
+
+@contextmanager
+def _named_where_it_stands(sections: Mapping[str, Any], name: str) -> Iterator[None]:
+    """A number that a stage has from a shared section is mended there: the error names that section instead of the stage's."""
+    try:
+        yield
+    except UserError as error:
+        key = re.match(rf"params\.yaml: {re.escape(name)}\.(\w+)", str(error))
+        shared = [one for one in params.SHARED.get(name.partition(".")[0], ()) if key and key[1] in sections.get(one, {})]
+        if key is None or not shared or key[1] in params.select(sections, name):
+            raise
+        raise UserError(str(error).replace(f"{name}.{key[1]}", f"{shared[-1]}.{key[1]}")) from None
+
+
+def _read(stanza: dict[str, Any]) -> set[str]:
+    """The top-level sections that a stage reads."""
     body = stanza.get("do", stanza)
-    read.update(re.findall(r"\$\{(\w+)", str(stanza)))
-    read.update(str(entry).partition(".")[0] for entry in body.get("params", []))
+    return {*re.findall(r"\$\{(\w+)", str(stanza)), *(str(entry).partition(".")[0] for entry in body.get("params", []))}
+
+
+def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Each (name, section) that `stage` will be run with."""
+    body = stanza.get("do", stanza)
     command = STAGE.match(body["cmd"])
     if command and body.get("params"):
         if "foreach" in stanza and f"{stage}.${{key}}" in str(body["params"]):
@@ -127,6 +186,14 @@ def _sections(stage: str, stanza: dict[str, Any], sections: dict[str, Any], read
             keys = [stage]
         for name in keys:
             yield name, params.section(sections, name)
+
+
+def _value(assignment: str, written: str) -> Any:
+    try:
+        return YAML(typ="safe").load(written)
+    except YAMLError as error:
+        reason = " ".join(str(error).split("\n")[0].split())
+        raise UserError(f"-S {assignment}: not a value ({reason}); in quotes it reaches Stemma whole: -S 'KEY=[one, two]'") from None
 
 
 def _profile(root: Path, name: str) -> Path:

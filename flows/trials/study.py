@@ -62,8 +62,8 @@ def tune(root: Path, stages: Sequence[str], num_trials: int, say: workspace.Say)
     Raises:
         UserError: no such stage or no ranges, a range is not allowed, or a stage fails with the present numbers.
     """
-    if num_trials < 1:
-        raise UserError(f"--trials {num_trials}: nothing to try; give at least 2, the first has the present numbers")
+    if num_trials < 2:
+        raise UserError(f"--trials {num_trials}: nothing to compare; give at least 2, the first has the present numbers")
     workspace.check(root)
     wanted = _checked(root, stages)
     found: list[Tuned] = []

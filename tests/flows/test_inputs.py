@@ -32,6 +32,7 @@ def test_words_are_split_at_spaces_or_stand_in_a_list() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["context=a", "question=b", "answer=c"], r"^answer: no such input; this application has context, question$"),
         (["Who?"], r'Who\?: this application has several inputs, each an argument; write "context=..." "question=...", or a JSON object'),
         (["context=He left. question=Who?"], "each an argument; write"),
         (["question=Who?"], "input 1: context is missing; this application needs context, question"),
@@ -80,6 +81,8 @@ def test_a_file_that_cannot_be_used_is_named_with_the_place(tmp_path: Path, name
 
 
 def test_a_missing_file_and_lines_for_several_columns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r": a folder; give one of its files"):
+        inputs.from_file(QA, tmp_path)
     with pytest.raises(UserError, match=r"none\.txt: no such file"):
         inputs.from_file(QA, tmp_path / "none.txt")
     (tmp_path / "a.txt").write_text("x")

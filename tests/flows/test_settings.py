@@ -36,10 +36,10 @@ def test_the_shipped_numbers_pass(root):
     [
         ("  parallel_stages: 2", "  paralel_stages: 2", r"^params.yaml: run.paralel_stages: unknown key; "),
         ("  weight_decay: 0.01 ", "  # ", r"^params.yaml: pretrain.encoder.weight_decay: missing; "),
-        ("  gradient_clip: 1.0", "  gradient_clip: much", r"^params.yaml: pretrain.encoder.gradient_clip: .* got 'much'; "),
-        ("  gradient_clip: 1.0", "  gradient_clip: 0", r"^params.yaml: pretrain.encoder.gradient_clip: .* greater than 0, got 0; "),
-        ("  label_smoothing: 0.0", "  label_smoothing: 1", r"^params.yaml: finetune.sentiment.label_smoothing: .* less than 1, got 1; "),
-        ("evaluate:\n", "evaluation:\n", r"^params.yaml: evaluate: no such key; "),
+        ("  gradient_clip: 1.0", "  gradient_clip: much", r"^params.yaml: training.gradient_clip: .* got 'much'; "),
+        ("  gradient_clip: 1.0", "  gradient_clip: 0", r"^params.yaml: training.gradient_clip: .* greater than 0, got 0; "),
+        ("  label_smoothing: 0.0", "  label_smoothing: 1", r"^params.yaml: finetuning.label_smoothing: .* less than 1, got 1; "),
+        ("evaluate:\n", "evaluation:\n", r"^params.yaml: evaluation: unknown section; there is ablate, .*evaluate, "),
         ("run:\n", "extra: 1\nrun:\n", r"^params.yaml: extra: unknown section; "),
         ("run:\n", "run: [\n", r"^.*params.yaml: not valid YAML"),
     ],
@@ -96,15 +96,57 @@ def test_an_assignment_is_only_shown_by_preview(root):
         ("finetune.sentimant.max_steps=1", r"^params.yaml: finetune.sentimant: no such key; there is sentiment, "),
         ("finetune.sentiment.max_step=1", r"^params.yaml: finetune.sentiment.max_step: no such key; "),
         ("pretrain.encoder.label_smoothing=0.1", r"^params.yaml: pretrain.encoder.label_smoothing: no such key; "),
-        ("finetune.sentiment.max_steps", r"no value; write it as key=value"),
+        ("finetune.sentiment.max_steps", r"^-S finetune.sentiment.max_steps: expected key=value; "),
+        ("=1", r"^-S =1: expected key=value; "),
         (
             "finetune.sentiment.batch_size=0",
             r"^params.yaml: finetune.sentiment.batch_size: .* or equal to 1, got 0; change it$",
         ),
         ("pretrain.decoder.batch_size=0", r"^params.yaml: pretrain.decoder.batch_size: .* or equal to 1, got 0; change it$"),
-        ("training.accumulation=0", r"^params.yaml: pretrain.encoder.accumulation: .* greater than or equal to 1, got 0; change it$"),
-        ("training.warmup_share=1.5", r"^params.yaml: pretrain.encoder.warmup_share: .* less than or equal to 1, got 1.5; change it$"),
-        ("training.ema_decay=1.0", r"^params.yaml: pretrain.encoder.ema_decay: .* less than 1, got 1.0; change it$"),
+        ("training.accumulation=0", r"^params.yaml: training.accumulation: .* greater than or equal to 1, got 0; change it$"),
+        ("training.warmup_share=1.5", r"^params.yaml: training.warmup_share: .* less than or equal to 1, got 1.5; change it$"),
+        ("training.ema_decay=1.0", r"^params.yaml: training.ema_decay: .* less than 1, got 1.0; change it$"),
+        (
+            "finetune=1",
+            r"^params.yaml: finetune: a section with keys, got 1; change one of them, as in -S finetune.sentiment.max_steps=VALUE$",
+        ),
+        ("finetune.sentiment=1", r"^params.yaml: finetune.sentiment: a section with keys, got 1; .* -S finetune.sentiment.KEY=VALUE$"),
+        ("training=", r"^params.yaml: training: a section with keys, got None; "),
+        ("finetune.sentiment.augment=[synonym", r"^-S finetune.sentiment.augment=\[synonym: not a value \(.*\); in quotes "),
+        (
+            "finetune.sentiment.max_steps=2023-01-01",
+            r"^params.yaml: finetune.sentiment.max_steps: expected a finite number, .* got 2023-01-01;",
+        ),
+        ("training.weight_decay=.inf", r"^params.yaml: training.weight_decay: expected a finite number, .* got inf; change it$"),
+        ("finetuning.augment=[reverse]", r"^params.yaml: finetuning.augment: reverse: nothing to turn round"),
+        ("finetune.sentiment.base=encodr", r"^params.yaml: finetune.sentiment.base: encodr: no such base; there is encoder, decoder$"),
+        ("finetune.sentiment.base=", r"^params.yaml: finetune.sentiment.base: "),
+        (
+            "finetune.translation.base=encoder",
+            r"^params.yaml: finetune.translation.base: encoder is an encoder and cannot write; .* decoder$",
+        ),
+        (
+            "finetune.sentiment.reads=nothing/here",
+            r"^params.yaml: finetune.sentiment.reads: nothing/here is not made; there is prepare/corpus, ",
+        ),
+        (
+            "finetune.summarization.augment=[masked_lm]",
+            r"^params.yaml: finetune.summarization.augment: masked_lm needs an encoder; .*encoder$",
+        ),
+        (
+            "finetune.sentiment.context=1024",
+            r"^params.yaml: finetune.sentiment.context: 1024 tokens, and the base has 512 positions; lower it$",
+        ),
+        (
+            "finetune.sentiment.frozen_layers=99",
+            r"^params.yaml: finetune.sentiment.frozen_layers: 99, and the base has . layers; lower it$",
+        ),
+        (
+            "pretrain.encoder.num_heads=3",
+            r"^params.yaml: pretrain.encoder: hidden_size 128 by num_heads 3 is not a whole number for each head",
+        ),
+        ("pretrain.decoder.hidden_size=132", r"^params.yaml: pretrain.decoder: hidden_size 132 .* is not an even number for each head"),
+        ("pretrain.encoder.init_from=../minilm", r"^params.yaml: pretrain.encoder.init_from: '../minilm' is no name of a checkpoint"),
         ("finetune.sentiment.max_steps=none", r"^params.yaml: finetune.sentiment.max_steps: .* got 'none'"),
     ],
 )
@@ -120,6 +162,19 @@ def test_a_schedule_longer_than_the_run_is_one_line(root):
     expected = "params.yaml: pretrain.encoder: warmup_share 0.4 and decay_share 0.7 of wsd are together longer than the run; lower one"
     with pytest.raises(UserError, match=f"^{expected}$"):
         settings.write(root, ["training.warmup_share=0.4", "training.schedule=wsd"])
+
+
+@pytest.mark.parametrize(("numbers", "message"), [("beam, num_beams, 1", "1 is no beam search"), ("top-k, top_k, 0", "0 leaves no token")])
+def test_a_strategy_without_its_number_is_one_line_before_anything_is_trained(root, numbers, message):
+    strategy, key, value = numbers.split(", ")
+    settings.preview(root, [f"evaluate.{key}={value}"])  # another strategy does not ask for it
+    with pytest.raises(UserError, match=rf"^params\.yaml: evaluate\.{key}: {message}"):
+        settings.preview(root, [f"evaluate.{key}={value}", f"evaluate.strategy={strategy}"])
+
+
+def test_adapters_of_no_base_are_one_line(root):
+    with pytest.raises(UserError, match=r"^params\.yaml: finetuning\.lora\.modules: no base in it; name one with its modules"):
+        settings.preview(root, ["finetuning.lora={rank: 8, alpha: 16, dropout: 0.0, modules: {}}"])
 
 
 def test_r_drop_without_dropout_is_one_line(root):
@@ -240,6 +295,6 @@ def test_every_variant_of_an_ablation_suits_some_application_and_is_left_out_onl
         "random swap": {"srl"},
         "random insertion": {"translation"},
         "synonyms": {"translation"},
-        "masked language model": {"translation"},
+        "masked language model": {"translation", "summarization"},
         "back-translation": {"translation", "qa", "srl"},
     }

@@ -153,7 +153,7 @@ def test_numbers_that_the_stage_fails_with_are_a_failed_trial_unless_they_are_th
     ("arguments", "message"),
     [
         (("nothing",), "nothing: no such stage; there is base, learn"),
-        (("learn", "--trials", "0"), "--trials 0: nothing to try; give at least 2, the first has the present numbers"),
+        (("learn", "--trials", "1"), "--trials 1: nothing to compare; give at least 2, the first has the present numbers"),
         (("base",), "params.yaml: tune.ranges.base: no ranges are declared; add them, such as "),
     ],
 )
