@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def tune(
     context: typer.Context,
     stages: Annotated[list[str], typer.Argument(metavar="STAGE...", help="With ranges in section `tune` of params.yaml.")],
-    trials: Annotated[int, typer.Option(help="Of each stage, those of an earlier command that was stopped or gave fewer among them.")] = 30,
+    trials: Annotated[
+        int, typer.Option(help="Of each stage, in all: those of an earlier command, or of one that was stopped, count.")
+    ] = 30,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Write the best numbers into params.yaml without asking.")] = False,
     as_json: Json = False,
 ) -> None:
