@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.plan import recorded_seconds
+from model import applications
 from model.errors import UserError
 
 LOWER_IS_BETTER = ("bits_per_byte", "masked_cross_entropy")
@@ -65,12 +66,17 @@ def _of_applications(root: Path) -> Iterator[Comparison]:
         if "by_lang" not in judged:
             raise UserError(f"{file.relative_to(root)}: of an earlier version; `stemma run` makes it again")
         name, metric = judged["application"], judged["metric"]
-        parts = {"all": judged} | judged["by_lang"]
+        parts = {"all": judged} | ({} if _pairs_languages(name) else judged["by_lang"])
         for on, part in parts.items():
             for yardstick, told in part["comparison"].items():
                 count, value, other = part["num_examples"], part["metrics"][metric]["value"], part["baseline"][yardstick][metric]["value"]
                 reason = _reason(metric, told, f"{count} examples", _trained(root, f"finetune@{name}"))
                 yield Comparison(name, on, count, metric, value, yardstick, other, **told, reason=reason, synthetic=judged["synthetic"])
+
+
+def _pairs_languages(application: str) -> bool:
+    """Whether each row is of two languages, and so a row of neither."""
+    return application in applications.names() and "source_lang" in applications.load(application).SCHEMA.names
 
 
 def _reason(metric: str, told: Mapping[str, Any], sample: str, trained: str) -> str:

@@ -16,10 +16,10 @@ def write(file: Path, content: object) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
 
 
-def evaluated(root: Path, by_lang: dict[str, object] | None = None, **comparison: object) -> None:
+def evaluated(root: Path, by_lang: dict[str, object] | None = None, application: str = "sentiment", **comparison: object) -> None:
     scores = {"accuracy": {"value": 0.6, "low": 0.5, "high": 0.7}}
     report = {
-        "application": "sentiment",
+        "application": application,
         "metric": "accuracy",
         "metrics": scores,
         "num_examples": 300,
@@ -65,6 +65,8 @@ def test_an_application_is_compared_in_each_language_too(tmp_path: Path) -> None
     evaluated(tmp_path, by_lang={"en": part})
     found = [(one.on, one.count, one.value, one.other) for one in yardsticks.comparisons(tmp_path)]
     assert found == [("all", 300, 0.6, 0.4), ("en", 40, 0.8, 0.5)]
+    evaluated(tmp_path, by_lang={"en": part}, application="translation")  # whose rows are of two
+    assert [one.on for one in yardsticks.comparisons(tmp_path)] == ["all"]
 
 
 def test_a_base_is_compared_as_a_whole_and_by_language_and_source_and_less_loss_is_better(tmp_path: Path) -> None:
