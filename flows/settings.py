@@ -20,6 +20,7 @@ from model.params import STRICT, Decoding, Positive
 from tasks import params, starting
 
 STAGE = re.compile(r"python -m tasks (\w+)")
+FREE = frozenset({"run", "ingest", "tune", "ablate"})  # sections that no stage has to read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,11 @@ def check(root: Path, sections: dict[str, Any]) -> None:
             is none, or augmentation does not suit an application.
     """
     graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    known = {"run", "ingest", "tune", "ablate"}.union(*(_read(stanza) for stanza in graph.values()))
+    known = FREE.union(*(_read(stanza) for stanza in graph.values()))
     for unknown in sorted(set(sections) - known):
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(known))}")
+    for name in sorted(sections.keys() & FREE.union(graph, *params.SHARED.values())):
+        _check_sections(name, sections[name])
     for name, section in sections.items():
         _check_values(name, section)
     built = dict[str, Any]()
@@ -109,15 +112,21 @@ def check(root: Path, sections: dict[str, Any]) -> None:
     _check_together(built, checkpoints)
 
 
+def _check_sections(name: str, section: Any) -> None:
+    """Whether there are keys where a stage or a verb looks for some: one level of them, or two where a stage has variants."""
+    two_levels = name in params.SHARED
+    if not isinstance(section, Mapping):
+        example = f"-S {name}.KEY{'.KEY' if two_levels else ''}=VALUE"
+        raise UserError(f"params.yaml: {name}: a section with keys, got {section!r}; change one of them, as in {example}")
+    for key, below in section.items() if two_levels else ():
+        _check_sections(f"{name}.{key}", below)
+
+
 def _check_values(name: str, value: Any) -> None:
-    """What JSON can say, with keys where sections are: YAML knows more, such as dates and infinity."""
-    depth, two_levels = name.count("."), name.partition(".")[0] in params.SHARED
+    """What JSON can say: YAML knows more, such as dates and infinity."""
     if isinstance(value, Mapping):
         for key, below in value.items():
             _check_values(f"{name}.{key}", below)
-    elif not depth or (depth == 1 and two_levels):
-        example = f"-S {name}.{'sentiment.max_steps' if not depth and two_levels else 'KEY'}=VALUE"
-        raise UserError(f"params.yaml: {name}: a section with keys, got {value!r}; change one of them, as in {example}")
     elif isinstance(value, list):
         for below in value:
             _check_values(name, below)

@@ -108,7 +108,7 @@ def test_an_assignment_is_only_shown_by_preview(root):
         ("training.ema_decay=1.0", r"^params.yaml: training.ema_decay: .* less than 1, got 1.0; change it$"),
         (
             "finetune=1",
-            r"^params.yaml: finetune: a section with keys, got 1; change one of them, as in -S finetune.sentiment.max_steps=VALUE$",
+            r"^params.yaml: finetune: a section with keys, got 1; change one of them, as in -S finetune.KEY.KEY=VALUE$",
         ),
         ("finetune.sentiment=1", r"^params.yaml: finetune.sentiment: a section with keys, got 1; .* -S finetune.sentiment.KEY=VALUE$"),
         ("training=", r"^params.yaml: training: a section with keys, got None; "),
