@@ -96,7 +96,8 @@ def _trained(root: Path, stage: str) -> str:
     if seconds is not None:
         told += f" in {seconds:,.0f} s"
     if "num_tokens" in numbers:
-        told += f" on {numbers['num_tokens'] / 1e6:,.1f} M tokens"
+        tokens = numbers["num_tokens"]
+        told += f" on {tokens / 1e6:,.1f} M tokens" if tokens >= 1e5 else f" on {tokens:,.0f} tokens"
     return f"{told}, with {numbers['num_parameters'] / 1e6:,.1f} M parameters"
 
 
