@@ -1,9 +1,10 @@
 """The peak of memory of pretraining with a profile's shapes: predicted (`model/memory.py`) and measured, each in its own process.
 
-`python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3] [--batch-size 4]`: one JSON document on stdout.
+`python -m benchmarks.memory [--profile nano base gpu] [--base encoder decoder] [--steps 3] [--batch-size 4] [--threads 2]`: JSON on stdout.
 What a training predicts itself before its first step is compared with the peak of its process, what the system has moved to its swap
 included: with enough of that, or with another batch size than the profile's, this machine measures what was meant for a larger one. A base
-that goes on from a checkpoint is measured with fresh weights of the same shape, which `SHAPES` has.
+that goes on from a checkpoint is measured with fresh weights of the same shape, which `SHAPES` has. A processor without instructions for
+bfloat16 computes its products as `benchmarks/products.py` says.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -45,7 +46,7 @@ def numbers(profile: str, base: str) -> tuple[pretrain.Params, int, int]:
     return params.build(pretrain.Params, section, f"pretrain.{base}"), vocabulary, sections["tokenizer"]["context"]
 
 
-def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str, Any]:
+def one(profile: str, base: str, steps: int, batch_size: int | None, threads: int | None) -> dict[str, Any]:
     """Predict and measure, in this process."""
     import numpy as np
     import torch
@@ -54,8 +55,11 @@ def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str
     from model.losses import Batch, language_loss, mean_loss
     from model.vocabulary import IGNORED
 
+    from . import products
+
     given, vocabulary, context = numbers(profile, base)
-    given = replace(given, batch_size=batch_size or given.batch_size)
+    given = replace(given, batch_size=batch_size or given.batch_size, num_threads=threads or given.num_threads)
+    in_float32 = given.precision == "bfloat16" and not hardware.bfloat16_gain()
     torch.set_num_threads(given.num_threads)
     shape = {name: getattr(given, name) for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "dropout", "seed")}
     model = backbone.build(given.architecture, vocab_size=vocabulary, context=max(512, context), **shape)
@@ -71,6 +75,7 @@ def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str
         return {"input_ids": tokens, "documents": documents, "labels": labels}
 
     found: dict[str, Any] = {"profile": profile, "base": base, "batch_size": given.batch_size, "parameters": model.num_parameters()}
+    found["products_in_float32"] = in_float32
 
     def predicted(need: memory.Need, left: int) -> None:
         hardware.return_freed_memory()
@@ -80,7 +85,8 @@ def one(profile: str, base: str, steps: int, batch_size: int | None) -> dict[str
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the peak of VmHWM starts anew
         seen.clear()
 
-    with tempfile.TemporaryDirectory() as folder, mock.patch.object(memory, "require", predicted), _watched() as seen:
+    computed = products.in_float32() if in_float32 else nullcontext()
+    with computed, tempfile.TemporaryDirectory() as folder, mock.patch.object(memory, "require", predicted), _watched() as seen:
         training.train(
             model,
             batch=batch,
@@ -128,16 +134,18 @@ def main() -> None:
     parser.add_argument("--base", nargs="+", default=["encoder", "decoder"])
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--batch-size", type=int, help="instead of the profile's")
+    parser.add_argument("--threads", type=int, help="instead of the profile's")
     parser.add_argument("--here", action="store_true", help="in this process")
     given = parser.parse_args()
     if given.here:
-        sys.stdout.write(json.dumps(one(given.profile[0], given.base[0], given.steps, given.batch_size)) + "\n")
+        sys.stdout.write(json.dumps(one(given.profile[0], given.base[0], given.steps, given.batch_size, given.threads)) + "\n")
         return
     found = []
     for profile in given.profile:
         for base in given.base:
             one_base = ["--here", "--profile", profile, "--base", base, "--steps", str(given.steps)]
             one_base += ["--batch-size", str(given.batch_size)] if given.batch_size else []
+            one_base += ["--threads", str(given.threads)] if given.threads else []
             command = [sys.executable, "-m", "benchmarks.memory", *one_base]
             found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]))
     sys.stdout.write(json.dumps(found, indent=2) + "\n")
