@@ -1,6 +1,6 @@
 """Products of bfloat16 matrices on a processor without instructions for them, where torch takes some hundred times as long as for float32.
 
-They are computed a tile at a time in float32 and rounded: what a training keeps has the same size as with such instructions, and other bits.
+Computed in float32 a tile at a time, and rounded: what a training keeps has the same size as with such instructions, and other bits.
 """
 
 import warnings
