@@ -6,29 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, allow_failure, flow, get_client, task
+from prefect import Task, allow_failure, flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
 from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Cancelled, Completed, Crashed, Failed, State
+from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import environment, processes, stopping
 from flows.history import revision
-from flows.repair import unended
+from flows.services import flow_runs
 from flows.stages import StageResult
 from flows.walk import REGISTER, Walk
 from model.errors import UserError
@@ -73,38 +62,17 @@ def _at_head(project: Path, arguments: list[str]) -> State:
 def drive(steps: Walk) -> None:
     """Run the flow over a walk that is open already."""
     token = _current.set(steps)
-    bury_the_dead(steps.root)
-    unended.reporting(steps.root).touch()
+    flow_runs.bury_the_dead(steps.root)
+    flow_runs.reporting(steps.root).touch()
     try:
         state = lifecycle(str(steps.root), steps.only, sorted(steps.force), return_state=True)
         if not steps.finished:
             state.result()  # raises what went wrong
-        unended.reporting(steps.root).unlink()
+        flow_runs.reporting(steps.root).unlink()
     finally:
         _current.reset(token)
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=FLUSH)
-
-
-def bury_the_dead(root: Path, deployments: bool = False) -> list[str]:
-    """End the runs of this project that were killed, which would say Running for ever, and of their tasks; their names.
-
-    Whoever holds the lifecycle lock knows that none of them runs. `deployments`: those of the schedule too; it must have no runner.
-    """
-    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]))
-    tasks = TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING]))
-    by_hand = None if deployments else FlowRunFilterDeploymentId(is_null_=True)
-    killed: State = Crashed(message="Its process was killed.")
-    names = []
-    with get_client(sync_client=True) as client:
-        for found in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=running, deployment_id=by_hand)):
-            if unended.is_of(root, found.parameters.get("root")):
-                its = FlowRunFilter(id=FlowRunFilterId(any_=[found.id]))
-                for task_run in client.read_task_runs(flow_run_filter=its, task_run_filter=TaskRunFilter(state=tasks)):
-                    client.set_task_run_state(task_run.id, killed, force=True)
-                client.set_flow_run_state(found.id, killed, force=True)
-                names.append(found.name)
-    return names
 
 
 def _drive(steps: Walk) -> State:

@@ -16,7 +16,7 @@ from flows.display import Display
 from flows.graph import Shape
 from flows.history import rollback
 from flows.history.sealing import Seal
-from flows.repair import doctor
+from flows.repair import quick
 from flows.stages import Outcome, StageResult
 from flows.tracked import Status, Tracked
 from model.errors import UserError
@@ -189,7 +189,7 @@ def opened(root: Path, display: Display, only: Sequence[str], force: Sequence[st
     workspace.check(root)
     os.chdir(root)  # DVC resolves some paths against it
     with workspace.lifecycle_lock(root, display.says):
-        for ailment in doctor.quick(root):
+        for ailment in quick.look(root):
             display.says(str(ailment))
         rollback.carry_on(root, display.says)
         forgetting.keep_away(root, display.says)

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,31 +17,30 @@ PLANNED = [  # what planning and the command line may import
 ]
 
 
-def imports(file: Path, top_only: bool = False) -> Iterator[tuple[str, int]]:
-    """(module, dots) of each import in a file; `top_only`: what importing the file loads."""
+def imports(file: Path, for_annotations: bool = True) -> Iterator[tuple[str, list[str], int]]:
+    """(module, names, dots) of each import in a file."""
     pending: list[ast.AST] = [ast.parse((ROOT / file).read_bytes())]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Import):
-            yield from ((alias.name, 0) for alias in node.names)
+            yield from ((alias.name, [], 0) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module or "", node.level
-        elif top_only and (isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(node)):
-            continue
-        pending.extend(ast.iter_child_nodes(node))
+            yield node.module or "", [alias.name for alias in node.names], node.level
+        if for_annotations or not is_type_checking(node):
+            pending.extend(ast.iter_child_nodes(node))
 
 
 def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
 
 
-def importers(folders: set[str], *wanted: str, top_only: bool = False) -> set[str]:
+def importers(folders: set[str], *wanted: str) -> set[str]:
     """The files in `folders` that import one of the packages `wanted`."""
     return {
         str(file)
         for file in FILES
         if file.parts[0] in folders
-        for name, dots in imports(file, top_only)
+        for name, _, dots in imports(file)
         if not dots and name.partition(".")[0] in wanted
     }
 
@@ -52,7 +52,25 @@ def test_the_arrows_are_flows_to_tasks_to_model() -> None:
 
 def test_imports_inside_model_are_relative_and_stay_inside() -> None:
     assert not importers({"model"}, "model")
-    assert not [file for file in FILES if file.parts[0] == "model" for _, dots in imports(file) if dots >= len(file.parts)]
+    assert not [file for file in FILES if file.parts[0] == "model" for _, _, dots in imports(file) if dots >= len(file.parts)]
+
+
+def test_no_files_need_each_other() -> None:
+    TopologicalSorter({file: set(needed(file)) for file in FILES}).prepare()  # raises CycleError, which names them
+
+
+def needed(file: Path) -> Iterator[Path]:
+    """The files of ours that a file imports, wherever in it, if not for annotations alone."""
+    for module, names, dots in imports(file, for_annotations=False):
+        base = file.parents[dots - 1] if dots else Path()
+        place = base.joinpath(*module.split(".")) if module else base
+        for found in (
+            place.with_suffix(".py"),
+            *(place / f"{name}.py" for name in names),
+            *(place / name / "__init__.py" for name in names),
+        ):
+            if found in FILES and found != file:
+                yield found
 
 
 def test_each_tool_has_its_place() -> None:

@@ -18,7 +18,7 @@ from flows.history import commits, objects, placement, references, run_commits, 
 from flows.history.git import blobs, commit_of, git
 from flows.history.objects import Objects
 from flows.history.states import AliasMove, Change, Files, Part
-from flows.repair import doctor
+from flows.repair import quick
 from flows.services import recorded
 from model.errors import UserError
 from tasks.registry import aliases
@@ -70,7 +70,7 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
     """
     workspace.check(root)
     with workspace.lifecycle_lock(root, say):
-        for ailment in doctor.quick(root):
+        for ailment in quick.look(root):
             say(str(ailment))
         carry_on(root, say)
         change = states.change_to(root, references.resolve(root, ref), parts)

@@ -1,30 +1,14 @@
 """`stemma doctor`: what a killed process, a full disk or another tool has left, found and mended, or explained."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from flows import workspace
-from flows.repair import leftovers, mending, unended
+from flows.history import rollback
+from flows.repair import leftovers, mending, quick, unended
 from flows.repair.ailments import Ailment, Check
-
-QUICK: list[Check] = [
-    leftovers.processes_left,
-    leftovers.locks,
-    leftovers.partial_files,
-    leftovers.ingest_left,
-    leftovers.unsealed_checkpoints,
-    unended.mlflow_here,
-]
-AT_REST: list[Check] = [
-    *QUICK,
-    leftovers.rollback_unfinished,
-    leftovers.damaged_checkpoints,
-    leftovers.checkouts_left,
-    unended.mlflow,
-    unended.prefect,
-]
-ALWAYS: list[Check] = [leftovers.services_ended, mending.objects_of_versions]
 
 
 def doctor(root: Path) -> list[Ailment]:
@@ -44,6 +28,20 @@ def doctor(root: Path) -> list[Ailment]:
         return [busy, *(ailment for check in ALWAYS for ailment in check(root))]
 
 
-def quick(root: Path) -> list[Ailment]:
-    """What takes no time to look for, before a lifecycle; the caller holds the lifecycle lock."""
-    return [ailment for check in QUICK for ailment in check(root)]
+def _rollback_unfinished(root: Path) -> Iterator[Ailment]:
+    """A rollback that was killed while it changed files: its journal says what is left to do."""
+    if (root / rollback.JOURNAL).exists():
+        said: list[str] = []
+        rollback.carry_on(root, said.append)
+        yield Ailment("rollback", "one was killed half-way", "; ".join(said))
+
+
+AT_REST: list[Check] = [
+    *quick.CHECKS,
+    _rollback_unfinished,
+    leftovers.damaged_checkpoints,
+    leftovers.checkouts_left,
+    unended.mlflow,
+    unended.prefect,
+]
+ALWAYS: list[Check] = [leftovers.services_ended, mending.objects_of_versions]

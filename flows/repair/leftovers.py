@@ -130,16 +130,6 @@ def _is_sealed(folder: Path) -> bool:
         return False
 
 
-def rollback_unfinished(root: Path) -> Iterator[Ailment]:
-    """A rollback that was killed while it changed files: its journal says what is left to do."""
-    from flows.history import rollback
-
-    if (root / rollback.JOURNAL).exists():
-        said: list[str] = []
-        rollback.carry_on(root, said.append)
-        yield Ailment("rollback", "one was killed half-way", "; ".join(said))
-
-
 def checkouts_left(root: Path) -> Iterator[Ailment]:
     """Checkouts of killed commands, with what still runs in them."""
     for name in checkouts.remove_leftovers(root):

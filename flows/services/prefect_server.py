@@ -5,6 +5,8 @@ import socket
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
@@ -39,6 +41,21 @@ def answers(url: str) -> bool:
         return error.code in (401, 403)  # there, and particular about whom it talks to
     except (URLError, OSError, ValueError):
         return False
+
+
+@contextmanager
+def reporting_to(root: Path, url: str | None) -> Iterator[None]:
+    """Point Prefect at a server: the one at `url`, or a private one until the end."""
+    server = None if url else PrivateServer(root)
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"  # its log is for its server; people see the display
+    try:
+        from prefect import settings  # while the server starts
+
+        with settings.temporary_settings({settings.PREFECT_API_URL: server.wait() if server else url}):
+            yield
+    finally:
+        if server:
+            server.stop()
 
 
 class PrivateServer:

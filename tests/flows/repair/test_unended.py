@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from flows.repair import doctor, unended
+from flows.repair import quick, unended
 from flows.repair.ailments import Ailment
 from tasks import tracking
 
@@ -41,10 +40,10 @@ def test_a_killed_lifecycle_ends_with_its_stages_and_a_living_one_goes_on(projec
     started("a stage", parent=started("dead", DEAD))
     living = started("alive", ALIVE)
     child = started("its stage", parent=living)
-    assert sorted(ailment.what for ailment in doctor.quick(project)) == ["MLflow run a stage", "MLflow run dead"]
+    assert sorted(ailment.what for ailment in quick.look(project)) == ["MLflow run a stage", "MLflow run dead"]
     client = tracking.connect(project)
     assert {client.get_run(run).info.status for run in (living, child)} == {"RUNNING"}
-    assert doctor.quick(project) == []
+    assert quick.look(project) == []
 
 
 def test_a_stage_whose_lifecycle_has_ended_ends_too(project: Path, started: Started) -> None:
@@ -57,28 +56,6 @@ def test_a_stage_whose_lifecycle_has_ended_ends_too(project: Path, started: Star
 def test_a_stage_without_a_lifecycle_ends_as_well(project: Path, started: Started) -> None:
     started("a stage")
     assert [ailment.what for ailment in unended.mlflow(project)] == ["MLflow run a stage"]
-
-
-def test_a_killed_flow_run_is_seen_in_prefects_database(project: Path) -> None:
-    folder = project / ".stemma/prefect"
-    folder.mkdir(parents=True)
-    rows = [
-        ("ours", "RUNNING", f'{{"root": "{project}"}}', None),
-        ("done", "COMPLETED", f'{{"root": "{project}"}}', None),
-        ("of a schedule", "RUNNING", f'{{"root": "{project}"}}', "d"),
-        ("of a checkout that is gone", "PENDING", f'{{"root": "{project}/.stemma/checkouts/a"}}', None),
-        ("of another project", "RUNNING", '{"root": "/elsewhere"}', None),
-    ]
-    with sqlite3.connect(folder / "prefect.db") as database:
-        database.execute("CREATE TABLE flow_run (name, state_type, parameters, deployment_id)")
-        database.executemany("INSERT INTO flow_run VALUES (?, ?, ?, ?)", rows)
-    assert unended._left_here(project) == ["ours", "of a checkout that is gone"]
-
-
-def test_a_database_that_prefect_is_just_making_is_left_to_it(project: Path) -> None:
-    (project / ".stemma/prefect").mkdir(parents=True)
-    (project / ".stemma/prefect/prefect.db").touch()
-    assert not unended.left_with_prefect(project)
 
 
 def test_a_prefect_server_that_does_not_answer_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
