@@ -119,7 +119,8 @@ def run(
         print_json(result.to_json())
     else:
         _show_outcomes(result.stages)
-        _show_models(result.models)
+        if result.models:
+            _show_models(result.models)
         typer.echo(f"run commit {result.run_commit[:10]}" if result.run_commit else "stopped")
     raise typer.Exit(result.exit_code)
 

@@ -11,7 +11,7 @@ from flows import graph
 from flows import plan as planning
 from flows.content import content_hash
 from flows.data import copies
-from flows.history import run_commits
+from flows.history import objects, placement, run_commits
 from flows.history.git import blobs, commit_of, git, paths
 from flows.history.references import Reference
 from flows.plan import StagePlan
@@ -94,6 +94,8 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
     described: dict[str, dict[str, str]] = {"data": _outs(texts["data.dvc"]), "run": _outs(texts["dvc.lock"])}
     outs = {path: md5 for part in described if part in parts for path, md5 in described[part].items()}
     now = _outs(_on_disk_text(root, "dvc.lock")) if "run" in parts else {}
+    never = _never_here(root, {path: md5 for path, md5 in outs.items() if now.get(path) == md5 and not (root / path).exists()})
+    outs = {path: md5 for path, md5 in outs.items() if path not in never}
     return Change(
         title=str(state),
         commit=commit,
@@ -180,6 +182,14 @@ def _moves(root: Path, state: Reference, hashes: set[str]) -> list[AliasMove]:
             if now.get(alias) != then.get(alias) and then.get(alias, version.version) in there
         ]
     return moves
+
+
+def _never_here(root: Path, absent: Mapping[str, str]) -> set[str]:
+    """Of outputs that are as absent as they were, those of another machine: dvc.lock came with them, and a run of other stages kept it."""
+    if not absent:
+        return set()
+    with objects.opened(root) as store:
+        return {path for path, md5 in absent.items() if not placement.has(store, md5)}
 
 
 def _rebuilds(root: Path, texts: Mapping[str, str | None], outs: Mapping[str, str]) -> list[StagePlan]:

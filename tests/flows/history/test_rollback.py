@@ -198,6 +198,19 @@ def test_nothing_at_all_is_changed_if_an_object_is_missing_or_damaged(project: P
     assert not (project / ".stemma/rollback").exists()
 
 
+def test_what_only_another_machine_has_made_stays_as_absent_as_it_was(project: Path, two: Two) -> None:
+    lock = git(project, "show", f"{two.second}:dvc.lock")
+    md5 = lock[lock.index("path: build/whole\n") :].split("md5: ")[1].split()[0]
+    (project / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
+    (project / "build/whole").unlink()
+    (project / "build/part/d").unlink()
+    asked: list[Change] = []
+    back(project, two.second, agrees=lambda change: not asked.append(change))
+    expected = {name: content for name, content in two.after.items() if name != "build/whole"}
+    assert state(project) == expected
+    assert [stage.name for stage in asked[0].rebuilds] == ["whole"]
+
+
 def test_data_that_is_in_no_version_is_not_lost(project: Path, two: Two) -> None:
     (project / "data" / "words.txt").write_text("edited\n")
     with pytest.raises(UserError, match=r"data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them"):
