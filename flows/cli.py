@@ -47,6 +47,8 @@ Set = Annotated[
 ]
 Profile = Annotated[str | None, typer.Option(help="Numbers from profiles/NAME.yaml: nano, base, pretrained or gpu.")]
 
+STOPPED = 128 + signal.SIGINT
+
 
 def main(root: Path) -> None:
     """Run the command line on the project at `root`; a UserError is one line on stderr and exit code 1."""
@@ -57,8 +59,11 @@ def main(root: Path) -> None:
     except UserError as error:
         typer.echo(str(error).replace("\n", "\\n"), err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    except (KeyboardInterrupt, SystemExit) as ended:  # Typer makes the latter of the former
+        code = ended.code if isinstance(ended, SystemExit) else STOPPED
+        if code == STOPPED:
+            typer.echo("stopped; nothing is lost, and the same command again goes on", err=True)
+        sys.exit(code)
 
 
 @app.command()

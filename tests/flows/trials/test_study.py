@@ -112,6 +112,7 @@ def test_a_signal_ends_the_trials_at_once_and_leaves_nothing_behind(learning: Pa
         _, said = running.communicate(timeout=60)
     assert running.returncode == 128 + number
     assert "Traceback" not in said
+    assert ("stopped; nothing is lost" in said) == (number == signal.SIGINT)
     here = [one.pid for one in psutil.process_iter(["cwd"]) if (one.info["cwd"] or "").startswith(str(learning))]
     assert here == [os.getpid()]
     assert not processes.running(learning)
