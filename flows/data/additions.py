@@ -15,7 +15,7 @@ from flows.data.ingest import IngestReport, Say
 from flows.history import commits
 from model import applications
 from model.errors import UserError
-from tasks import checkpoint, readers
+from tasks import checkpoint, readers, weights
 from tasks.intake import detection, sources
 from tasks.intake.sources import PRETRAINED, Source, Sources
 from tasks.readers.auto import taken as taken_options
@@ -131,6 +131,7 @@ def _checkpoint(files: Sequence[Path], name: str) -> list[Path]:
     """Those of its files that `init_from` can use."""
     found = checkpoint.chosen(files, name)
     checkpoint.facts(found[0].parent, name)
+    weights.check(found, name)
     return found
 
 
