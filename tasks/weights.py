@@ -23,9 +23,9 @@ def check(files: Sequence[Path], name: str) -> None:
     layers, width = (next((config[key] for key in keys if key in config), None) for keys in (LAYERS, WIDTH))
     shapes = {key: shape for file in files if file.suffix == ".safetensors" for key, shape in _shapes(file).items()}
     present = {int(found[1]) for key in shapes if (found := LAYER.search(key))}
-    if layers is not None and present != set(range(layers)):
+    if isinstance(layers, int) and present != set(range(layers)):
         raise UserError(f"{name}: config.json names {layers} layers, and the weights have {len(present)}; get the whole checkpoint again")
-    widths = {shape[1] for key, shape in shapes.items() if key.endswith(EMBEDDINGS)}
+    widths = {shape[-1] for key, shape in shapes.items() if key.endswith(EMBEDDINGS)}
     if width is not None and not widths <= {width}:
         there = f"config.json names a width of {width}, and the weights have {', '.join(map(str, sorted(widths)))}"
         raise UserError(f"{name}: {there}; take the config.json that belongs to them")
