@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from flows import inputs
+from flows.history.references import MODEL
 from model import applications
 from model.errors import UserError
 from model.params import Decoding
 from tasks import params, register
 from tasks.registry import records
+
+
+def named(model: str, version: str | None = None) -> tuple[str, str]:
+    """The application and the alias or number that a person means by `sentiment`, `sentiment/1`, `sentiment@challenger`.
+
+    Raises:
+        UserError: both `model` and `version` name a version.
+    """
+    asked = MODEL.fullmatch(model)
+    if not asked:
+        return model, version or "champion"
+    if version is not None:
+        raise UserError(f"predict: both {model} and --version {version} name a version; give one of them")
+    return asked["name"], asked["version"] or asked["alias"]
 
 
 def predict(

@@ -55,6 +55,25 @@ def test_what_there_is_not_is_named_with_what_to_do(tmp_path: Path, monkeypatch:
         predict.predict(tmp_path, "sentiment", ["x"])
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (("sentiment",), ("sentiment", "champion")),
+        (("sentiment", "2"), ("sentiment", "2")),
+        (("sentiment@challenger",), ("sentiment", "challenger")),
+        (("sentiment/2",), ("sentiment", "2")),
+        (("models:/sentiment/2",), ("sentiment", "2")),
+    ],
+)
+def test_a_version_is_named_as_everywhere(given: tuple[str, ...], meant: tuple[str, str]) -> None:
+    assert predict.named(*given) == meant
+
+
+def test_two_versions_at_once_are_refused() -> None:
+    with pytest.raises(UserError, match="predict: both sentiment/2 and --version champion name a version; give one of them"):
+        predict.named("sentiment/2", "champion")
+
+
 @pytest.mark.e2e
 def test_each_application_predicts_rows_with_their_inputs(
     tracked: Path, fine_tuned: Callable[..., Path], judged: Callable[..., Path]
