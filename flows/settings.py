@@ -161,6 +161,9 @@ def _check_together(built: Mapping[str, Any], checkpoints: Path | None) -> None:
         {name.partition(".")[2]: numbers for name, numbers in built.items() if name.partition(".")[0] == stage}
         for stage in ("pretrain", "finetune")
     )
+    if checkpoints:
+        for numbers in bases.values():
+            starting.check_positions(numbers, built["tokenizer"].context, checkpoints)
     for name in tunings:
         starting.check(name, tunings, bases, built["tokenizer"].context, checkpoints)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from model import applications, generation
 from model.architectures import ENCODERS, MODULES
 from model.errors import UserError
-from tasks import augmenting, checkpoint, finetune, pretrain
+from tasks import augmenting, checkpoint, dimensions, finetune, pretrain
+from tasks.dimensions import Dimensions
 
 ROTARY = ("modernbert", "llama")  # positions are angles of pairs of numbers
 
@@ -37,8 +38,9 @@ def check(
     `context`: of the tokenizer's blocks, in tokens; `checkpoints`: where those are that bases start from, None if they are not there yet.
 
     Raises:
-        UserError: there is no such base, or it cannot do what is asked; adapters name a module that is none; a decoder's prompts go
-            through a chat template that it lacks; augmentation reads what is not made, or needs an encoder and has none.
+        UserError: there is no such base, or it cannot do what is asked or is too small for it; adapters name a module that is none; a
+            decoder's prompts go through a chat template that it lacks; augmentation reads what is not made, or needs an encoder and has
+            none.
     """
     params = tunings[name]
     base = bases.get(params.base)
@@ -50,18 +52,32 @@ def check(
             f"params.yaml: finetune.{name}.base: {params.base} is an encoder and cannot write; set it to {' or '.join(decoders)}"
         )
     if base.init_from is None:
-        _check_shape(name, params, base, max(pretrain.MAX_POSITIONS, context))
+        _check_size(name, params, Dimensions(base.num_layers, max(pretrain.MAX_POSITIONS, context)))
+    elif checkpoints:
+        _check_size(name, params, dimensions.of(checkpoints / base.init_from))
     _check_augmentation(name, tunings, bases)
     if checkpoints or all(other.init_from is None for other in bases.values()):
         _check_start(params, bases, checkpoints or Path())
 
 
-def _check_shape(name: str, params: finetune.Params, base: pretrain.Params, positions: int) -> None:
-    """What a checkpoint says itself is looked at when it is opened."""
-    if params.context > positions:
-        raise UserError(f"params.yaml: finetune.{name}.context: {params.context} tokens, and the base has {positions} positions; lower it")
-    if params.frozen_layers > base.num_layers:
-        there = f"{params.frozen_layers}, and the base has {base.num_layers} layers"
+def check_positions(params: pretrain.Params, context: int, checkpoints: Path) -> None:
+    """Look whether what a base goes on from can read blocks of `context` tokens.
+
+    Raises:
+        UserError: it cannot.
+    """
+    positions = dimensions.of(checkpoints / params.init_from).positions if params.init_from else None
+    if positions is not None and context > positions:
+        there = f"{context} tokens, and {params.init_from} has {positions} positions"
+        raise UserError(f"params.yaml: tokenizer.context: {there}; lower it")
+
+
+def _check_size(name: str, params: finetune.Params, base: Dimensions) -> None:
+    if base.positions is not None and params.context > base.positions:
+        there = f"{params.context} tokens, and the base has {base.positions} positions"
+        raise UserError(f"params.yaml: finetune.{name}.context: {there}; lower it")
+    if base.layers is not None and params.frozen_layers > base.layers:
+        there = f"{params.frozen_layers}, and the base has {base.layers} layers"
         raise UserError(f"params.yaml: finetune.{name}.frozen_layers: {there}; lower it")
 
 

@@ -212,6 +212,23 @@ def test_a_checkpoint_to_go_on_from_is_looked_at_before_anything_is_planned(root
 
 
 @pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("finetune.qa.context=1024", r"finetune\.qa\.context: 1024 tokens, and the base has 128 positions; lower it"),
+        ("finetune.srl.frozen_layers=2", r"finetune\.srl\.frozen_layers: 2, and the base has 1 layers; lower it"),
+        ("tokenizer.context=1024", r"tokenizer\.context: 1024 tokens, and mine has 128 positions; lower it"),
+    ],
+)
+def test_a_checkpoint_that_is_too_small_is_told_before_anything_runs(root, bases, assignment, message):
+    shutil.copytree(bases / "bert", root / "data/pretrained/mine")
+    mine = ["pretrain.encoder.architecture=bert", "pretrain.encoder.init_from=mine"]
+    mine += [f"finetune.{one}.context=128" for one in ("sentiment", "qa", "srl")]
+    settings.preview(root, mine)
+    with pytest.raises(UserError, match=rf"^params\.yaml: {message}$"):
+        settings.preview(root, [*mine, assignment])
+
+
+@pytest.mark.parametrize(
     ("modules", "message"),
     [
         ("decodr: [q_proj]", r"decodr: no such base; there is encoder, decoder"),
