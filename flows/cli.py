@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,8 +119,9 @@ def run(
         words = [word for option, values in given.items() for value in values if value is not None for word in (option, value)]
         raise typer.Exit(revision.run(root, rev, [*words, "--json"] if as_json else words))
     rollback.complete(root, lambda line: typer.echo(line, err=True))  # it writes params.yaml too
-    settings.write(root, assignments, profile)
-    result = running.run(root, only=only or [], force=force or [])
+    running.check(root, [*(only or []), *(force or [])], settings.preview(root, assignments, profile))
+    write = partial(settings.write, root, assignments, profile) if assignments or profile is not None else None
+    result = running.run(root, only or [], force or [], write)
     if as_json:
         print_json(result.to_json())
     else:
@@ -256,13 +258,13 @@ Seed = Annotated[int | None, typer.Option(min=0, help="The same seed draws the s
 @app.command()
 def predict(
     context: typer.Context,
-    application: Annotated[str, typer.Argument(help="sentiment, translation, summarization, qa or srl.")],
+    model: Annotated[str, typer.Argument(help="A registered model, sentiment, or a version of it: sentiment/1, sentiment@challenger.")],
     texts: Annotated[
         list[str] | None, typer.Argument(help="Inputs, one an argument; column=value or JSON where an input has several columns.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Inputs from a .txt, .jsonl, .csv or .parquet file instead.")] = None,
     output: Annotated[str, typer.Option("--format", help="table or jsonl.")] = "table",
-    version: Annotated[str, typer.Option(help="An alias or a version number.")] = "champion",
+    version: Annotated[str | None, typer.Option(help="An alias or a version number; champion, if MODEL names none.")] = None,
     strategy: Strategy = None,
     max_new_tokens: MaxNewTokens = None,
     num_beams: NumBeams = None,
@@ -281,6 +283,7 @@ def predict(
     if output not in ("table", "jsonl"):
         raise UserError(f"--format {output}: no such format; there is table and jsonl")
     decoding = _given(locals(), Decoding)
+    application, version = predictions.named(model, version)
     with Console(stderr=True).status(f"{application}@{version}: loading and predicting"):
         rows = predictions.predict(context.obj, application, texts or [], file, version, decoding)
     if output == "jsonl":

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,11 +177,13 @@ class Walk:
 
 
 @contextmanager
-def opened(root: Path, display: Display, only: Sequence[str], force: Sequence[str]) -> Iterator[Walk]:
+def opened(
+    root: Path, display: Display, only: Sequence[str], force: Sequence[str], write: Callable[[], None] | None = None
+) -> Iterator[Walk]:
     """The right to run the lifecycle of a project, and a walk over its graph.
 
-    What an earlier lifecycle left behind is put in order, a rollback that was killed is completed, what params.yaml no longer names is
-    pruned, missing data comes from the cache.
+    What an earlier lifecycle left behind is put in order, a rollback that was killed is completed, `write` changes params.yaml, what that
+    no longer names is pruned, missing data comes from the cache.
 
     Raises:
         UserError: not a git or DVC repository, no such stage, or the data is not there.
@@ -192,6 +194,8 @@ def opened(root: Path, display: Display, only: Sequence[str], force: Sequence[st
         for ailment in quick.look(root):
             display.says(str(ailment))
         rollback.carry_on(root, display.says)
+        if write:
+            write()
         forgetting.keep_away(root, display.says)
         with graph.changing(root, display.says) as repo:
             for name in stages.prune(repo):

@@ -93,5 +93,6 @@ def _show_study(one: "Tuned") -> None:
     console.print(table)
     if one.importances:
         shares = ", ".join(f"{name} {share:.0%}" for name, share in sorted(one.importances.items(), key=lambda item: -item[1]))
-        typer.echo(f"what the loss depends on: {shares}")
+        finished = sum(trial.value is not None for trial in one.trials)
+        typer.echo(f"what the loss depends on, as far as {finished} trials tell: {shares}")
     typer.echo(f"pictures: {', '.join(str(file) for file in one.pictures)}")

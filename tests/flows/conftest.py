@@ -126,7 +126,7 @@ def change(project: Path) -> Callable[[str, str], None]:
 @pytest.fixture
 def walked(project: Path) -> Callable[..., LifecycleResult]:
     """One lifecycle on threads, without Prefect."""
-    return lambda only=(), force=(), root=project: drive(root, only, force)
+    return lambda only=(), force=(), root=project, write=None: drive(root, only, force, write)
 
 
 @pytest.fixture(scope="session")
@@ -161,8 +161,8 @@ def stemma(project: Path, *arguments: str, **variables: str) -> subprocess.Compl
     )
 
 
-def drive(root: Path, only: Sequence[str] = (), force: tuple[str, ...] = ()) -> LifecycleResult:
-    with Display(root) as display, walk.opened(root, display, only, force) as steps, ThreadPoolExecutor(16) as threads:
+def drive(root: Path, only: Sequence[str] = (), force: tuple[str, ...] = (), write: Callable[[], None] | None = None) -> LifecycleResult:
+    with Display(root) as display, walk.opened(root, display, only, force, write) as steps, ThreadPoolExecutor(16) as threads:
         ended: queue.SimpleQueue[str] = queue.SimpleQueue()
         while not steps.finished:
             for name in steps.take():

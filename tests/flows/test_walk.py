@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import plan as planning
+from flows.history import run_commits
 from flows.walk import LifecycleResult
 from model.errors import UserError
 
@@ -136,3 +137,18 @@ def test_the_second_of_two_lifecycles_waits_and_says_who_runs(
         one.join()
     assert sorted(outcomes(result)["whole"] for result in results) == ["ran", "unchanged"]
     assert "another `stemma run` (pid " in capfd.readouterr().err
+
+
+def test_what_a_waiting_lifecycle_sets_is_not_for_the_one_at_work(
+    project: Path, walked: Walked, change: Change, capfd: pytest.CaptureFixture
+) -> None:
+    change("seconds: 0", "seconds: 0.2")
+    first = threading.Thread(target=walked)
+    second = threading.Thread(target=walked, kwargs={"write": lambda: change("word: cc", "word: dd")})
+    first.start()
+    time.sleep(0.2)
+    second.start()
+    for one in (first, second):
+        one.join()
+    assert "another `stemma run` (pid " in capfd.readouterr().err
+    assert [one.message.partition(":")[0] for one in run_commits.listed(project)] == ["lifecycle", "lifecycle"]  # not "edited"
