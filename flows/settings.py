@@ -20,6 +20,7 @@ from model.params import STRICT, Decoding, Positive
 from tasks import params, starting
 
 STAGE = re.compile(r"python -m tasks (\w+)")
+TOO_LARGE = 2**63  # for libraries, which count and seed in 64 bits
 FREE = frozenset({"run", "ingest", "tune", "ablate"})  # sections that no stage has to read
 
 
@@ -123,7 +124,7 @@ def _check_sections(name: str, section: Any) -> None:
 
 
 def _check_values(name: str, value: Any) -> None:
-    """What JSON can say: YAML knows more, such as dates and infinity."""
+    """What JSON can say and libraries hold: YAML knows more, such as dates and infinity."""
     if isinstance(value, Mapping):
         for key, below in value.items():
             _check_values(f"{name}.{key}", below)
@@ -132,6 +133,8 @@ def _check_values(name: str, value: Any) -> None:
             _check_values(name, below)
     elif not isinstance(value, str | int | float | None) or value in (math.inf, -math.inf):
         raise UserError(f"params.yaml: {name}: expected a finite number, a word, true, false or null, got {value}; change it")
+    elif isinstance(value, int) and abs(value) >= TOO_LARGE:
+        raise UserError(f"params.yaml: {name}: {value} does not fit in 64 bits; make it smaller")
 
 
 def _check_stage(name: str, built: Any, module: ModuleType, checkpoints: Path | None) -> None:

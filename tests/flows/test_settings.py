@@ -118,6 +118,7 @@ def test_an_assignment_is_only_shown_by_preview(root):
             r"^params.yaml: finetune.sentiment.max_steps: expected a finite number, .* got 2023-01-01;",
         ),
         ("training.weight_decay=.inf", r"^params.yaml: training.weight_decay: expected a finite number, .* got inf; change it$"),
+        (f"training.seed={2**63}", rf"^params.yaml: training.seed: {2**63} does not fit in 64 bits; make it smaller$"),
         ("finetuning.augment=[reverse]", r"^params.yaml: finetuning.augment: reverse: nothing to turn round"),
         ("finetune.sentiment.base=encodr", r"^params.yaml: finetune.sentiment.base: encodr: no such base; there is encoder, decoder$"),
         ("finetune.sentiment.base=", r"^params.yaml: finetune.sentiment.base: "),
