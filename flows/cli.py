@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from flows import environment
+from flows import environment, room
 from flows.commands import ingest as cli_ingest
 from flows.commands import proof as cli_proof
 from flows.commands import trials as cli_trials
@@ -52,13 +52,18 @@ STOPPED = 128 + signal.SIGINT
 
 
 def main(root: Path) -> None:
-    """Run the command line on the project at `root`; a UserError is one line on stderr and exit code 1."""
+    """Run the command line on the project at `root`; a UserError, or a full disk, is one line on stderr and exit code 1."""
     environment.quiet(root)
     try:
         environment.record(root)
         app(obj=root, prog_name="stemma")
     except UserError as error:
         typer.echo(str(error).replace("\n", "\\n"), err=True)
+        sys.exit(1)
+    except Exception as error:
+        if not room.explains(root, error):
+            raise
+        typer.echo(f"{root}: no room on its disk ({error}); make some, and the same command again goes on", err=True)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as ended:  # Typer makes the latter of the former
         code = ended.code if isinstance(ended, SystemExit) else STOPPED

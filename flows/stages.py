@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from flows import graph, processes
+from flows import graph, processes, room
 from flows.content import content_hash, drop_damaged
 from flows.decision import Decision, Sight, decide
 from model.errors import UserError
@@ -158,7 +158,7 @@ def _disk_space() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+        if error.errno not in (*room.FULL, errno.EROFS, errno.EACCES):
             raise
         raise UserError(f"{error.filename or '.dvc/cache'}: {error.strerror}; make room there, then `stemma run` goes on") from error
 

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from flows import room
 from model.errors import UserError
 
 
@@ -22,7 +23,7 @@ def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mappin
         raise UserError("git: not installed; Stemma keeps every run as a git commit, so install it") from None
     if ran.returncode:
         said = " ".join(ran.stderr.decode(errors="replace").split()) or f"exit code {ran.returncode}"
-        raise UserError(f"git {arguments[0]}: {said}; mend that in {root}")
+        raise UserError(f"git {arguments[0]}: {said}; {'make room on the disk of' if room.lacks(root) else 'mend that in'} {root}")
     return ran.stdout.decode(errors="surrogateescape").removesuffix("\n")
 
 
