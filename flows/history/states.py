@@ -80,7 +80,7 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
     """What it takes to bring these parts of a state back.
 
     Raises:
-        UserError: its commit is not known or not here, or holds no data version.
+        UserError: its commit is not known or not here, holds no data version, or has numbers that do not go with the stages here.
         TrackingError: the registry does not answer.
     """
     commit = _commit(root, state, parts)
@@ -96,6 +96,13 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
     now = _outs(_on_disk_text(root, "dvc.lock")) if "run" in parts else {}
     never = _never_here(root, {path: md5 for path, md5 in outs.items() if now.get(path) == md5 and not (root / path).exists()})
     outs = {path: md5 for path, md5 in outs.items() if path not in never}
+    try:
+        rebuilds = _rebuilds(root, {path: texts[path] for path in READ if path in files}, outs) if outs and "code" not in parts else []
+    except UserError as error:
+        if error.__cause__ is None or "run" not in parts:
+            raise
+        wrong = f"{state}: its numbers and the stages here do not go together ({error.__cause__})"
+        raise UserError(f"{wrong}; --code takes the code back too, --data-only the data alone") from None
     return Change(
         title=str(state),
         commit=commit,
@@ -106,7 +113,7 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
         gone=[path for path in now if (root / path).exists() and not any(f"{kept}/".startswith(f"{path}/") for kept in outs)],
         moves=_moves(root, state, set(described["run"].values())) if "models" in parts else [],
         forgotten=copies.rows_to_forget(root, outs["data"]) if "data" in outs else 0,
-        rebuilds=_rebuilds(root, {path: texts[path] for path in READ if path in files}, outs) if outs and "code" not in parts else [],
+        rebuilds=rebuilds,
     )
 
 

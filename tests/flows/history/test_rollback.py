@@ -239,6 +239,18 @@ def test_code_that_has_moved_on_is_told_with_what_the_next_run_would_do(project:
     ]
 
 
+def test_stages_that_its_numbers_do_not_go_with_are_told_with_the_ways_out(project: Path, two: Two, change: Edit) -> None:
+    change('echo "${letters.seed}" >>', 'echo "${letters.other}" >>', "dvc.yaml")
+    change("letters:", "letters:\n  other: o")
+    message = r"its numbers and the stages here do not go together \(.*letters\.other.*\); --code takes the code back too, --data-only the"
+    before = state(project)
+    with pytest.raises(UserError, match=message) as error:
+        back(project, two.first)
+    assert "\n" not in str(error.value)
+    assert state(project) == before
+    back(project, two.first, "data")
+
+
 def test_the_code_goes_back_too_if_asked_for(project: Path, two: Two, change: Edit) -> None:
     (project / "tasks").mkdir()
     (project / "tasks" / "new.py").write_text("new = 1\n")
