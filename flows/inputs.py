@@ -108,6 +108,8 @@ def _checked(application: Application, row: Mapping[str, Any], where: str) -> di
             inputs[name] = pa.scalar(_typed(row[name], kind), kind).as_py()
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError):
             raise UserError(f"{where}: {name} is {row[name]!r}, and should be {_described(kind)}; change it") from None
+        if not str(inputs[name]).strip() or inputs[name] == []:
+            raise UserError(f"{where}: {name} is empty, so there is nothing to answer; leave it out, or fill it in")
     return inputs
 
 

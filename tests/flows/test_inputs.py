@@ -36,6 +36,7 @@ def test_words_are_split_at_spaces_or_stand_in_a_list() -> None:
         (["Who?"], r'Who\?: this application has several inputs, each an argument; write "context=..." "question=...", or a JSON object'),
         (["context=He left. question=Who?"], "each an argument; write"),
         (["question=Who?"], "input 1: context is missing; this application needs context, question"),
+        (["question= ", "context=She did."], "input 1: question is empty, so there is nothing to answer; leave it out, or fill it in"),
         (['{"question": '], r'argument: {"question": is not JSON'),
         (['{"question": 1, "context": "x"}'], "input 1: question is 1, and should be text; change it"),
     ],
@@ -48,6 +49,8 @@ def test_a_wrong_input_is_named(arguments: list[str], message: str) -> None:
 def test_a_predicate_that_is_no_number_is_named() -> None:
     with pytest.raises(UserError, match="input 1: predicate is 'left', and should be a whole number"):
         inputs.from_arguments(SRL, ["tokens=She left", "predicate=left"])
+    with pytest.raises(UserError, match="input 1: tokens is empty"):
+        inputs.from_arguments(SRL, ["tokens=", "predicate=1"])
 
 
 def test_files_of_each_format_give_the_same_rows(tmp_path: Path) -> None:
