@@ -295,7 +295,7 @@ def predict(
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
         return
-    table = Table(*(rows[0] if rows else ["nothing to predict"]))
+    table = Table(*rows[0])
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     console.print(table)

@@ -176,7 +176,7 @@ def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
                         f"{out.def_path}: not the files of {_file(stage)}; {keep}, `dvc checkout {_file(stage)}` drops the changes"
                     )
                 continue
-            again = "`stemma ingest` makes it again, `dvc pull` fetches it from a remote"
+            again = "`stemma ingest` makes it again, `stemma pull` fetches it from a remote"
             if out.changed_cache():
                 raise UserError(f"{out.def_path}: missing, and objects of {_file(stage)} are not in the DVC cache; {again}")
             missing[out.fs_path] = out.get_obj()

@@ -52,9 +52,9 @@ def predict(
     unknown = set(decoding or {}) - {number.name for number in fields(Decoding)}
     if unknown:
         raise UserError(f"{min(unknown)}: no such number; there is {', '.join(number.name for number in fields(Decoding))}")
-    model = register.load(root, application, version)
     if not rows:
-        return []
+        raise UserError(f"{file}: no rows in it, so there is nothing to answer; give a file that has some")
+    model = register.load(root, application, version)
 
     from pandas import DataFrame
 

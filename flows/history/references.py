@@ -143,7 +143,8 @@ def _known(root: Path, known: list[RunCommit]) -> str:
     told = [f"data version {', '.join(data[:SHOWN])}"] if data else []
     told += [f"run {', '.join(run.commit[:10] for run in known[:SHOWN])}"] if known else []
     with suppress(tracking.TrackingError):
-        told.append(f"model {_versions(records.versions(root))}")
+        there = records.versions(root)
+        told += [f"model {_versions(there)}"] if there else []
     return "; ".join(told) or "none yet: `stemma run` makes them"
 
 

@@ -49,6 +49,9 @@ def test_what_there_is_not_is_named_with_what_to_do(tmp_path: Path, monkeypatch:
         predict.predict(tmp_path, "poetry", ["x"])
     with pytest.raises(UserError, match="predict: needs texts or --file, one of them"):
         predict.predict(tmp_path, "sentiment", [])
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(UserError, match=r"empty\.jsonl: no rows in it, so there is nothing to answer; give a file"):
+        predict.predict(tmp_path, "sentiment", [], tmp_path / "empty.jsonl")
     with pytest.raises(UserError, match="loudness: no such number; there is max_new_tokens, strategy"):
         predict.predict(tmp_path, "sentiment", ["x"], decoding={"loudness": 11})
     with pytest.raises(UserError, match="sentiment@champion: none is registered yet; `stemma run` does that"):
