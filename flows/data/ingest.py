@@ -67,6 +67,7 @@ class IngestReport:
     rows_before: dict[str, int] = field(default_factory=dict)
     taken: dict[str, intake.Taken] = field(default_factory=dict)  # by source that was read; refused rows are in .stemma/quarantine
     new_labels: labels.Labels = field(default_factory=dict)
+    lone_labels: dict[str, str] = field(default_factory=dict)  # by application
     seconds: float = 0.0
 
     def summary(self, advice: str = "; commit data.dvc to keep it") -> str:
@@ -74,7 +75,7 @@ class IngestReport:
         if not self.changed:
             return f"data version {self.version.hash}: nothing to do, data/ is what sources.yaml says"
         size = f"{self.version.num_files} files, {self.version.size / 1e6:.1f} MB, in {self.seconds:.0f} s{advice}"
-        return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._new_labels(), *self._refusals()])
+        return "\n".join([f"data version {self.version.hash}: {size}", *self._changes(), *self._labels(), *self._refusals()])
 
     def _changes(self) -> Iterator[str]:
         for name in dict.fromkeys([*self.rows, *self.rows_before]):
@@ -84,8 +85,10 @@ class IngestReport:
             elif count != before:
                 yield f"  {name:<40}{count:>9,} rows ({count - before:+,})"
 
-    def _new_labels(self) -> Iterator[str]:
-        return (f"  {labels.line(name, added)}" for name, added in self.new_labels.items())
+    def _labels(self) -> Iterator[str]:
+        yield from (f"  {labels.line(name, added)}" for name, added in self.new_labels.items())
+        for name, label in self.lone_labels.items():
+            yield f"  {name}: every row has the label {label:.40}, so there is nothing to tell apart; take in rows of another one"
 
     def _refusals(self) -> Iterator[str]:
         for name, taken in self.taken.items():
@@ -144,8 +147,9 @@ def make(
         before()
         version = data_versions.adopt(root, work / "data")
     _remember(root, version)
-    new_labels = labels.new(labels_before, labels.of(root / "data"))
-    return IngestReport(version, True, built.rows, rows_before, built.taken, new_labels, perf_counter() - began)
+    now = labels.of(root / "data")
+    new, lone = labels.new(labels_before, now), labels.lone(now)
+    return IngestReport(version, True, built.rows, rows_before, built.taken, new, lone, perf_counter() - began)
 
 
 def num_rows(data: Path, target: str = "*") -> dict[str, int]:

@@ -27,6 +27,11 @@ def new(before: Labels, now: Labels) -> Labels:
     return {name: labels for name, labels in added.items() if labels}
 
 
+def lone(now: Labels) -> dict[str, str]:
+    """The label of each application that has no other: a model of it can only ever say that one, and would be right each time."""
+    return {name: next(iter(labels)) for name, labels in now.items() if len(labels) == 1}
+
+
 def line(application: str, added: Counter[str]) -> str:
     """For people: the commonest of them."""
     shown = ", ".join(f"{label:.40} ({count:,} rows)" for label, count in added.most_common(SHOWN))

@@ -118,6 +118,15 @@ def test_more_of_the_same_is_appended_as_if_all_had_come_at_once(root):
     assert ingest(root, say=lambda line: None).version == added.report.version  # from nothing
 
 
+def test_a_single_label_is_told_as_nothing_to_learn(root):
+    rows = "".join(f"Bed {number},good\n" for number in range(60))
+    (root / "more.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
+    told = "sentiment: every row has the label good, so there is nothing to tell apart; take in rows of another one"
+    assert told in taken_in(root, "more.csv", target="sentiment").summary()
+    (root / "other.csv").write_text("text,label\nA roof,bad\n", encoding="utf-8")
+    assert "every row has the label" not in taken_in(root, "other.csv", target="sentiment").summary()
+
+
 def test_labels_that_were_not_there_are_named(root):
     (root / "reviews.jsonl").write_bytes(reviews(0, 60))
     assert "new labels" not in taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}).summary()
