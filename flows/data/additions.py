@@ -4,13 +4,14 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
 from flows import workspace
-from flows.data import building, ingest, origins
+from flows.data import building, entering, ingest, origins
 from flows.data.ingest import IngestReport, Say
 from flows.history import commits
 from model import applications
@@ -71,16 +72,21 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
     elif wish.target != "corpus":
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
-    with ingest.workplace(root) as work:
+    with ingest.workplace(root, say) as work:
         kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
         files = building.opened(kept, work / "new", rules.unpacking, say)
         if wish.target == PRETRAINED:
             files = _checkpoint(files, kept.name)
-        text, name = _entered((root / "sources.yaml").read_text(encoding="utf-8"), _source(kept, files, wish), wish)
+        before = (root / "sources.yaml").read_text(encoding="utf-8")
+        text, name = _entered(before, _source(kept, files, wish), wish)
         listed = sources.parse(text)
         source = listed.sources[name]
         chosen = _chosen(listed, name, wish, ingest.recorded_origin(root))
-        report = ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, text), at_hand={name: files})
+        announce = partial(entering.announce, root, before=before, after=text)
+        report = ingest.make(root, work, listed, chosen, say, before=announce, at_hand={name: files})
+        entering.complete(root)
+        if (root / "sources.yaml").read_text(encoding="utf-8") != text:
+            raise UserError("sources.yaml: changed while an ingest was at work; the same command again enters its source")
     made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(root, name, source, report.version.hash)) if commit else None
     return Added(name, source, report, made)
 
@@ -186,14 +192,6 @@ def _chosen(listed: Sources, name: str, wish: Wish, recorded: Mapping[str, Any])
     before = [other for other in recorded.get("sources", {}) if other in listed.sources]
     kept = [other for other in before if not (wish.replace and listed.sources[other].target == wish.target)]
     return sources.choose(listed, [*kept, name])
-
-
-def _write(root: Path, text: str) -> None:
-    file = root / "sources.yaml"
-    if file.read_text(encoding="utf-8") != text:
-        partial = root / ".stemma" / "sources.yaml.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
 
 
 def _message(root: Path, name: str, source: Source, version: str) -> str:

@@ -97,17 +97,18 @@ def _held(recorded: Mapping[str, Any], gone: Forgotten) -> bool:
 
 def _origin(root: Path, say: Say) -> dict[str, Any]:
     """What the data version in use was made from; it is checked out first where it is not."""
-    with ingest.workplace(root) as work:
+    with ingest.workplace(root, say) as work:
         return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
 
 
 def _apply(root: Path, gone: Forgotten, say: Say) -> IngestReport:
     """The sources that `data/` was made from, without what is gone; nothing is read or fetched again unless sources.yaml has changed."""
+    recorded = _origin(root, say)
     listed = sources.read(root / "sources.yaml")
-    before = [name for name in _origin(root, say).get("sources", {}) if name in listed.sources]
+    before = [name for name in recorded.get("sources", {}) if name in listed.sources]
     chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
-    with ingest.workplace(root) as work:
-        return ingest.make(root, work, listed, chosen, say, before=lambda: _write(root, gone), gone=gone, as_made=True)
+    with ingest.workplace(root, say) as work:
+        return ingest.make(root, work, listed, chosen, say, before=lambda version: _write(root, gone), gone=gone, as_made=True)
 
 
 def _write(root: Path, gone: Forgotten) -> None:

@@ -17,7 +17,7 @@ from annotated_types import Ge
 from filelock import FileLock
 
 from flows import workspace
-from flows.data import labels, unpacking
+from flows.data import entering, labels, unpacking
 from flows.data import versions as data_versions
 from flows.data.building import Building, Rules, below
 from flows.data.versions import DataVersion
@@ -109,9 +109,10 @@ def ingest(root: Path, names: Sequence[str] = (), say: Say | None = None) -> Ing
         UserError: a source is wrong or cannot be had, too many of its rows are refused, or an application ends up without rows.
     """
     workspace.check(root)
-    listed = sources.read(root / "sources.yaml")
-    with workplace(root) as work:
-        return make(root, work, listed, sources.choose(listed, list(names)), say or to_stderr)
+    say = say or to_stderr
+    with workplace(root, say) as work:
+        listed = sources.read(root / "sources.yaml")
+        return make(root, work, listed, sources.choose(listed, list(names)), say)
 
 
 def make(
@@ -121,14 +122,14 @@ def make(
     chosen: Mapping[str, Source],
     say: Say,
     *,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[DataVersion], None] = lambda version: None,
     at_hand: Mapping[str, list[Path]] = MappingProxyType({}),
     gone: Forgotten | None = None,
     as_made: bool = False,
 ) -> IngestReport:
     """Make `data/` of the sources `chosen`, in a `workplace`.
 
-    `before` is called just before the new version is put into use; `at_hand` has the files of sources that were opened already; `gone` are
+    `before` is told the new version just before it is put into use; `at_hand` has the files of sources that were opened already; `gone` are
     the records to forget, if not those of forgotten.txt; `as_made` takes the rows of `data/` over even if readers have changed since.
     """
     began = perf_counter()
@@ -138,14 +139,13 @@ def make(
     version = checked_out(root, work, say)
     recorded = recorded_origin(root) if version and (as_made or not _made_by_other_code(root, version)) else {}
     if version and recorded == origin:
-        before()
+        before(version)
         return IngestReport(version, changed=False)
     rows_before, labels_before = (num_rows(root / "data"), labels.of(root / "data")) if version else ({}, {})
     built = Building(root, work, listed.archives, numbers.rules(), at_hand, gone, say).build(chosen, _unchanged(recorded, origin))
     (work / "data" / ORIGIN).write_text(json.dumps(origin, ensure_ascii=False, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     with workspace.lock(root, say):
-        before()
-        version = data_versions.adopt(root, work / "data")
+        version = data_versions.adopt(root, work / "data", before)
     _remember(root, version)
     now = labels.of(root / "data")
     new, lone = labels.new(labels_before, now), labels.lone(now)
@@ -170,11 +170,13 @@ def recorded_origin(root: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def workplace(root: Path) -> Iterator[Path]:
-    """An empty folder for one ingest at a time; what a killed one left in it is gone."""
+def workplace(root: Path, say: Say) -> Iterator[Path]:
+    """An empty folder for one ingest at a time; what a killed one left in it is gone, and what it had announced is done."""
     locks, work = root / ".stemma" / "locks", root / ".stemma" / "ingest"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / "ingest"):
+        if told := entering.complete(root):
+            say(told)
         shutil.rmtree(work, ignore_errors=True)
         (work / "data").mkdir(parents=True)
         try:

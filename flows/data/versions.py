@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,15 @@ def of_folder(folder: Path) -> DataVersion:
     return DataVersion(f"{hashlib.md5(listing.encode()).hexdigest()}.dir", size, len(entries))
 
 
-def adopt(root: Path, folder: Path) -> DataVersion:
+def adopt(root: Path, folder: Path, before: Callable[[DataVersion], None] = lambda version: None) -> DataVersion:
     """Make `folder` the data version in use: into the cache first, then as `data/`, at last data.dvc. The workspace lock must be held.
 
     data.dvc, replaced in one step, is what decides: killed before it, the old version is in use and can be checked out again.
+    `before` is told the version just before `data/` changes.
     """
     version = of_folder(folder)
     _into_cache(root, folder, version)
+    before(version)
     _swap(root, folder)
     partial = root / ".stemma" / "data.dvc.partial"
     lines = ["outs:", f"- md5: {version.hash}", f"  size: {version.size}", f"  nfiles: {version.num_files}", "  hash: md5", "  path: data"]

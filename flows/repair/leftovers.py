@@ -13,6 +13,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from flows import processes, workspace
+from flows.data import entering
 from flows.history import checkouts
 from flows.repair.ailments import Ailment
 from flows.services import recorded
@@ -47,10 +48,11 @@ def partial_files(root: Path) -> Iterator[Ailment]:
 def ingest_left(root: Path) -> Iterator[Ailment]:
     """The workplace of an ingest that was killed; data.dvc, and so the data version in use, is the old one or the new one."""
     work, lock = root / ".stemma" / "ingest", root / ".stemma" / "locks" / "ingest"
-    if work.exists():
+    if work.exists() or (root / entering.JOURNAL).exists():
         with suppress(Timeout), FileLock(lock, blocking=False):
             shutil.rmtree(work, ignore_errors=True)
-            yield Ailment("ingest", "an ingest was killed", "its unfinished files are removed")
+            done = "its unfinished files are removed"
+            yield Ailment("ingest", "an ingest was killed", "; ".join(filter(None, [done, entering.complete(root)])))
 
 
 def unsealed_checkpoints(root: Path) -> Iterator[Ailment]:

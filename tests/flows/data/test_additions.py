@@ -17,12 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from flows.data import ingest as ingest_module
 from flows.data import versions as data_versions
 from flows.data.additions import Wish, add
 from flows.data.ingest import ingest
 from flows.proof import ancestry
 from model.errors import UserError
 from tasks import tables
+from tasks.intake import sources
 
 pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
 
@@ -226,6 +228,49 @@ def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(root, tmp_path):
         assert start().wait() == 0
         assert state() == undisturbed
         assert not list((root / ".stemma" / "downloads").glob("tmp*"))
+
+
+def stopped(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_stopped_before_its_data_version_is_in_use_the_source_is_not_entered(root, monkeypatch):
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    with monkeypatch.context() as patch:
+        patch.setattr(data_versions, "_swap", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    assert (root / "sources.yaml").read_text(encoding="utf-8") == SOURCES
+    taken_in(root, "notes.txt", target="corpus")
+    assert "reviews" not in (root / "sources.yaml").read_text(encoding="utf-8")
+    assert not (root / "data" / "sentiment").exists()
+
+
+def test_stopped_when_its_data_version_is_in_use_the_next_ingest_enters_the_source_and_says_so(root, monkeypatch):
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_module, "_remember", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    said = []
+    add(root, ["notes.txt"], Wish(target="corpus"), say=said.append)
+    assert said[0] == "sources.yaml: an ingest was killed when its data version was in use; its source is entered now"
+    assert list(sources.read(root / "sources.yaml").sources) == ["sentences", "reviews", "notes"]
+    assert len(texts(root)) == 60
+
+
+def test_what_a_person_writes_into_sources_yaml_meanwhile_stays_and_the_same_again_enters_the_source(root):
+    def edit(line):
+        (root / "sources.yaml").write_text(f"# Mine\n{SOURCES}", encoding="utf-8")
+
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^sources\.yaml: changed while an ingest was at work; the same command again enters its source$"):
+        add(root, ["notes.txt"], Wish(target="corpus"), say=edit)
+    assert taken_in(root, "notes.txt", target="corpus").commit
+    assert (root / "sources.yaml").read_text(encoding="utf-8").startswith("# Mine")
+    assert list(sources.read(root / "sources.yaml").sources) == ["sentences", "notes"]
 
 
 def test_without_a_commit_the_files_are_left_to_the_user(root):

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from flows import workspace
+from flows.data import entering
+from flows.data.versions import DataVersion
 from flows.repair import leftovers
 from flows.repair.ailments import Ailment, Check
 
@@ -76,6 +79,18 @@ def test_the_workplace_of_a_killed_ingest_goes_and_that_of_a_living_one_stays(pr
         assert found(leftovers.ingest_left, project) == []
     assert found(leftovers.ingest_left, project) == ["ingest: an ingest was killed; its unfinished files are removed"]
     assert not work.parent.exists()
+    assert found(leftovers.ingest_left, project) == []
+
+
+def test_a_source_that_a_killed_ingest_could_not_enter_is_entered(project: Path) -> None:
+    before, after = "sources: {}", "sources: {new: 1}"
+    (project / "sources.yaml").write_text(before)
+    (project / ".stemma/locks").mkdir(parents=True, exist_ok=True)
+    for version, left in (("none.dir", before), (workspace.data_version(project), after)):
+        entering.announce(project, DataVersion(str(version), 0, 0), before, after)
+        [said] = found(leftovers.ingest_left, project)
+        assert ("its source is entered now" in said) == (left == after)
+        assert (project / "sources.yaml").read_text() == left
 
 
 def test_unsealed_and_damaged_checkpoints_go_and_a_sealed_one_stays(project: Path) -> None:
