@@ -266,8 +266,32 @@ def test_columns_of_roles_give_a_proposition_for_each_predicate(tmp_path):
     assert refused == Refused("a.conll:9", "expected 11 columns, 1 of roles and 1 after them")
 
 
-def test_a_table_with_a_field_too_many_is_refused_by_line_and_a_missing_quote_costs_what_it_holds(tmp_path):
-    found = list(read("csv", [write(tmp_path, "a.csv", 'text,label\na,x\nb, y,z\nc,y\n"d,x\ne,y\n')], {}))
-    assert [row["text"] for row in found if isinstance(row, dict)] == ["a", "c"]
-    assert found[1] == Refused("a.csv:3", "3 fields, but the header has 2")
-    assert found[3].where == "a.csv:6"
+def test_a_table_with_a_field_too_many_is_refused_by_line(tmp_path):
+    found = list(read("csv", [write(tmp_path, "a.csv", "text,label\na,x\nb, y,z\nc,y\n")], {}))
+    assert found == [{"text": "a", "label": "x"}, Refused("a.csv:3", "3 fields, but the header has 2"), {"text": "c", "label": "y"}]
+
+
+def test_a_quote_that_is_never_closed_is_one_line_with_its_place_and_can_be_read_as_a_character(tmp_path):
+    file = write(tmp_path, "a.csv", 'text,label\n"a\nb",x\n"oh what,y\nc,y\n')
+    with pytest.raises(UserError, match=r"^a\.csv:4: a quote that opens in this row is never closed; .*--option quoting=none "):
+        list(read("csv", [file], {}))
+    write(tmp_path, "a.csv", 'text,label\n"oh what,y\nc,y\n')
+    assert [row["text"] for row in read("csv", [file], {"quoting": "none"})] == ['"oh what', "c"]
+
+
+def test_the_lines_between_two_stray_quotes_are_refused_each_and_paragraphs_are_taken(tmp_path):
+    honest = '"First.\n\nSecond, ""quoted"".\n\nThird.",good\n'
+    between = "".join(f"row {number},good\n" for number in range(300))
+    file = write(tmp_path, "a.csv", f'text,label\n{honest}"stray,good\n{between}end",good\nlast,good\n')
+    first, *refused, last = read("csv", [file], {})
+    assert (first["text"], last["text"]) == ('First.\n\nSecond, "quoted".\n\nThird.', "last")
+    assert [one.where for one in refused] == [f"a.csv:{number}" for number in range(7, 309)]
+    assert {one.reason for one in refused} == {
+        "a quote opened in line 7 holds 302 lines: close it, or say --option quoting=none or max_lines=N"
+    }
+    assert len(list(read("csv", [file], {"max_lines": 302}))) == 3
+    write(tmp_path, "a.csv", 'text,label\n"stray,good\na,good\n"stray,good\nlast,good\n')
+    *refused, last = read("csv", [file], {})
+    assert [one.where for one in refused] == ["a.csv:2", "a.csv:3", "a.csv:4"]
+    assert refused[0].reason == "a quote opened in line 2 ends in line 4 within a field: close it, or say --option quoting=none"
+    assert last == {"text": "last", "label": "good"}
