@@ -125,9 +125,12 @@ def _corpus_judge(name: str, source: Source) -> Judge:
 def _application_judge(source: Source) -> Judge:
     application = applications.load(source.target)
     given = dict(zip(("source_lang", "target_lang"), source.lang.split(":"), strict=True)) if source.lang else {}
+    has_classes = "label" in application.SCHEMA.names and str(application.SCHEMA.field("label").type) == "string"
 
     def judge(found: Row) -> Row | Refused:
         row = {column: found.get(column, given.get(column)) for column in application.SCHEMA.names}
+        if has_classes and type(row["label"]) in (int, bool):  # as a file of text has them
+            row["label"] = json.dumps(row["label"])
         reason = columns.mismatch(row, application.SCHEMA) or application.refuse(row)
         return _refused(found, reason) if reason else row
 

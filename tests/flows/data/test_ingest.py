@@ -146,7 +146,7 @@ def test_changes_by_hand_are_never_thrown_away(root):
 def test_a_failing_ingest_changes_nothing_and_leaves_nothing(root):
     version = quiet(root).version
     before = contents(root / "data")
-    (root / "raw" / "reviews.jsonl").write_text('{"text": "only", "label": 3}\n{"text": "", "label": "x"}\n', encoding="utf-8")
+    (root / "raw" / "reviews.jsonl").write_text('{"text": "only", "label": 0.3}\n{"text": "", "label": "x"}\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"^sources\.yaml: reviews: 2 of 2 rows refused"):
         quiet(root)
     assert data_versions.in_use(root) == version

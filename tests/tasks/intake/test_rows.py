@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from model import applications
@@ -62,6 +63,26 @@ def test_refused_rows_go_to_quarantine_with_the_reason_and_repetitions_go(tmp_pa
     assert sum(splits.write(tmp_path).values()) == 30
     assert all(set(row) == {"text", "label"} for row in tables.rows(tmp_path / "sentiment" / "train.parquet"))
     assert json.loads((tmp_path / "quarantine" / "reviews.jsonl").read_text())["reason"] == "text: empty"
+
+
+def test_a_label_that_is_a_number_or_a_boolean_is_taken_as_its_text(tmp_path):
+    def labels_of(reader, files):
+        labels = []
+        reviews = Source(license="MIT", target="sentiment", reader=reader)
+        intake.take("reviews", reviews, files, tmp_path / "quarantine", LIMITS, lambda row, written: labels.append(row["label"]))
+        return labels
+
+    lines = jsonl(tmp_path, [{"text": "a text", "label": label} for label in (0, -1, True, "0", False)])
+    assert labels_of("jsonl", lines) == ["0", "-1", "true", "0", "false"]
+    pq.write_table(pa.table({"text": ["a", "b"], "label": pa.array([0, 2], pa.int8())}), tmp_path / "rows.parquet")
+    assert labels_of("parquet", [tmp_path / "rows.parquet"]) == ["0", "2"]
+
+
+@pytest.mark.parametrize("row", [{"text": 3, "label": "good"}, {"text": "a", "label": 0.5}, {"text": "a", "label": None}])
+def test_other_values_that_are_no_text_are_refused(tmp_path, row):
+    files = jsonl(tmp_path, [row])
+    with pytest.raises(UserError, match=r"1 of 1 rows refused"):
+        intake.take("reviews", source("sentiment"), files, tmp_path / "quarantine", LIMITS, nowhere)
 
 
 def test_too_many_refused_rows_are_one_line(tmp_path):
