@@ -18,7 +18,7 @@ from tasks.intake.columns import SHOWN
 from tasks.intake.forgotten import Forgotten
 from tasks.intake.sources import Source
 from tasks.intake.spill import Spill
-from tasks.readers import Refused, Row
+from tasks.readers import BOTH_LANGUAGES, LANGUAGES, Refused, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,8 +138,10 @@ def _application_judge(source: Source) -> Judge:
 
 
 def _refused(found: Row, reason: str) -> Refused:
-    there = f"; the row has {', '.join(map(str, found))}" if reason.endswith(": missing") else ""
-    return Refused(SHOWN.repr(found), f"{reason}{there:.200}")
+    if reason.endswith(": missing"):
+        spoken = f"; {BOTH_LANGUAGES}" if reason.partition(":")[0] in LANGUAGES else ""
+        reason += f"{spoken}; the row has {', '.join(map(str, found)):.200}"
+    return Refused(SHOWN.repr(found), reason)
 
 
 class Corpus:

@@ -18,6 +18,9 @@ from model.errors import UserError
 
 Row = dict[str, Any]
 
+LANGUAGES = {"source_lang", "target_lang"}  # columns that few files have
+BOTH_LANGUAGES = "`--lang en:zh` says both languages of all rows"
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -36,7 +39,9 @@ def require(file: Path, columns: Mapping[str, str], there: Sequence[str]) -> Non
     """
     if missing := {column: name for column, name in columns.items() if name not in there}:
         told = f"{file.name}: no column {', '.join(sorted(missing.values()))}; there is {', '.join(there)}"
-        raise UserError(f"{told}; `--column {next(iter(missing))}=NAME` says which one is meant")
+        spoken = [BOTH_LANGUAGES] if missing.keys() & LANGUAGES else []
+        named = [f"`--column {column}=NAME` says which one is meant" for column in missing if column not in LANGUAGES][:1]
+        raise UserError("; ".join([told, *spoken, *named]))
 
 
 def names() -> list[str]:

@@ -364,6 +364,17 @@ def test_a_mistake_is_one_line_and_changes_nothing(root, tmp_path, name, content
     assert not (tmp_path / "out.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("pairs.csv", "source,target\nHello.,你好。\n"), ("pairs.jsonl", '{"source": "Hello.", "target": "你好。"}\n')],
+)
+def test_a_translation_that_does_not_say_its_languages_is_told_how_to_say_them(root, tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"`--lang en:zh` says both languages of all rows") as found:
+        taken_in(root, tmp_path / name, target="translation")
+    assert "--column" not in str(found.value)
+
+
 def test_an_address_is_fetched_and_kept(root, tmp_path):
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "r.jsonl").write_bytes(reviews(0, 60))

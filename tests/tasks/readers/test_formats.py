@@ -95,6 +95,14 @@ def test_a_csv_without_a_named_column_is_one_line(tmp_path):
         list(read("csv", [write(tmp_path, "news.csv", "id,body\n1,x\n")], {"columns": {"text": "title"}}))
 
 
+def test_missing_columns_of_a_translation_are_told_with_what_gives_each(tmp_path):
+    file = write(tmp_path, "a.csv", "en,zh\nx,y\n")
+    columns = {name: name for name in ("source", "target", "source_lang", "target_lang")}
+    advice = r"`--lang en:zh` says both languages of all rows; `--column source=NAME` says which one is meant$"
+    with pytest.raises(UserError, match=rf"^a\.csv: no column source, source_lang, target, target_lang; there is en, zh; {advice}"):
+        list(read("csv", [file], {"columns": columns}))
+
+
 def test_parquet_is_read_back(tmp_path):
     import pyarrow as pa
 
