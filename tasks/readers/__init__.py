@@ -31,17 +31,19 @@ class Refused:
     counts: bool = True  # as a row; False for a file that is no data, such as a picture among texts
 
 
-def require(file: Path, columns: Mapping[str, str], there: Sequence[str]) -> None:
-    """See that all of `columns`, {column: name in the file}, are in a file with the columns `there`.
+def require(file: Path, columns: Mapping[str, str], there: Sequence[str], advice: str | None = None) -> None:
+    """See that all of `columns`, {column: name in the file}, are in a file with the columns `there`; `advice` is for where none is.
 
     Raises:
         UserError: one is not.
     """
     if missing := {column: name for column, name in columns.items() if name not in there}:
-        told = f"{file.name}: no column {', '.join(sorted(missing.values()))}; there is {', '.join(there)}"
+        shown = (f"{' '.join(name.split()):.40}" for name in there)
+        told = f"{file.name}: no column {', '.join(sorted(missing.values()))}; there is {', '.join(shown)}"
         spoken = [BOTH_LANGUAGES] if missing.keys() & LANGUAGES else []
         named = [f"`--column {column}=NAME` says which one is meant" for column in missing if column not in LANGUAGES][:1]
-        raise UserError("; ".join([told, *spoken, *named]))
+        lost = [advice] if advice and len(missing) == len(columns) else []
+        raise UserError("; ".join([told, *spoken, *named, *lost]))
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""A CSV or TSV file with a header in; its fields, renamed as asked, out."""
+"""A CSV or TSV file in; its fields, renamed as asked, out."""
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from model.errors import UserError
 from tasks.intake.lines import LONGEST, lines_of
-from tasks.readers import Refused, Row, require
+from tasks.readers import LANGUAGES, Refused, Row, require
 
 
 def read(
@@ -18,13 +18,15 @@ def read(
     lead: Mapping[str, str] | None = None,
     delimiter: str = ",",
     encoding: str = "utf-8-sig",
+    header: Sequence[str] | None = None,
     quoting: Literal["double", "none"] = "double",
     max_lines: int = 100,
 ) -> Iterator[Row | Refused]:
     """Rows of the fields as they are named, or of `columns`: {column: field}, and of `constants`: {column: value}.
 
     Left out are rows where a column of `filled` is empty, and rows where a column of `lead`, {summary: document}, only repeats how the
-    other begins. A field in quotes may have `max_lines`; with `quoting` none, a quote is a character like others.
+    other begins. `header` has the names of the fields where the first line is a row already. A field in quotes may have `max_lines`; with
+    `quoting` none, a quote is a character like others.
 
     Raises:
         UserError: a column is missing or there twice, or a quote is never closed.
@@ -32,18 +34,18 @@ def read(
     form = {"delimiter": delimiter, "quoting": csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL}
     for file in files:
         records = _records(file, encoding, form, max_lines)
-        header = next((record for _, record in records if not isinstance(record, Refused)), [])
-        if repeated := sorted({name for name in header if header.count(name) > 1}):
+        fields = header or next((record for _, record in records if not isinstance(record, Refused)), [])
+        if repeated := sorted({name for name in fields if fields.count(name) > 1}):
             raise UserError(f"{file.name}: two columns are called {repeated[0]!r}; rename one in its first line")
-        wanted = columns or {name: name for name in header}
-        require(file, wanted, header)
+        wanted = columns or {name: name for name in fields}
+        require(file, wanted, fields, None if header else _naming(wanted))
         for where, record in records:
             if isinstance(record, Refused):
                 yield record
-            elif len(record) != len(header):
-                yield Refused(where, f"{len(record)} fields, but the header has {len(header)}")
+            elif len(record) != len(fields):
+                yield Refused(where, f"{len(record)} fields, but the header has {len(fields)}")
             else:
-                found = dict(zip(header, record, strict=True))
+                found = dict(zip(fields, record, strict=True))
                 row = {column: found[field].strip() for column, field in wanted.items()} | dict(constants or {})
                 if all(row[name] for name in filled) and not any(_opens(row[other], row[name]) for name, other in (lead or {}).items()):
                     yield row
@@ -106,6 +108,11 @@ def _stray_quote(held: list[str], first: int, last: int, form: Mapping[str, Any]
         except csv.Error:
             return f"a quote opened in line {first} ends in line {last} within a field: close it, or say --option quoting=none"
     return None
+
+
+def _naming(wanted: Mapping[str, str]) -> str:
+    names = ", ".join(name for column, name in wanted.items() if column not in LANGUAGES)
+    return f"if its first line is a row already, say the names in their order: --option 'header=[{names}]'"
 
 
 def _opens(document: str, summary: str) -> bool:

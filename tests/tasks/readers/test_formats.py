@@ -91,14 +91,32 @@ def test_csv_leaves_out_empty_summaries_and_those_that_repeat_the_beginning(tmp_
 
 
 def test_a_csv_without_a_named_column_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"^news\.csv: no column title; there is id, body; `--column text=NAME` says which one is meant$"):
-        list(read("csv", [write(tmp_path, "news.csv", "id,body\n1,x\n")], {"columns": {"text": "title"}}))
+    message = r"^news\.csv: no column title; there is id, body; `--column text=NAME` says which one is meant"
+    file = write(tmp_path, "news.csv", "id,body\n1,x\n")
+    with pytest.raises(UserError, match=message):
+        list(read("csv", [file], {"columns": {"text": "title"}}))
+    with pytest.raises(UserError, match=rf"{message}$"):  # the first line is no row
+        list(read("csv", [file], {"columns": {"id": "id", "text": "title"}}))
+
+
+def test_a_csv_without_a_header_is_told_how_to_name_its_columns_and_then_read_from_its_first_line(tmp_path):
+    file = write(tmp_path, "rooms.csv", "房间非常干净,positive\n太吵,negative\n")
+    message = r"^rooms\.csv: no column label, text; there is 房间非常干净, positive; .* is a row already, .*'header=\[text, label\]'$"
+    columns = {"text": "text", "label": "label"}
+    with pytest.raises(UserError, match=message):
+        list(read("csv", [file], {"columns": columns}))
+    assert list(read("csv", [file], {"columns": columns, "header": ["text", "label"]})) == [
+        {"text": "房间非常干净", "label": "positive"},
+        {"text": "太吵", "label": "negative"},
+    ]
 
 
 def test_missing_columns_of_a_translation_are_told_with_what_gives_each(tmp_path):
     file = write(tmp_path, "a.csv", "en,zh\nx,y\n")
     columns = {name: name for name in ("source", "target", "source_lang", "target_lang")}
-    advice = r"`--lang en:zh` says both languages of all rows; `--column source=NAME` says which one is meant$"
+    advice = (
+        r"`--lang en:zh` says both languages of all rows; `--column source=NAME` says which one is meant; .*'header=\[source, target\]'$"
+    )
     with pytest.raises(UserError, match=rf"^a\.csv: no column source, source_lang, target, target_lang; there is en, zh; {advice}"):
         list(read("csv", [file], {"columns": columns}))
 
