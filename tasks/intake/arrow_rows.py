@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tasks.readers import Refused, Row
+from tasks.readers import Found, Refused, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +32,8 @@ def rows_of(where: str, batches: "Iterator[pa.RecordBatch]", columns: Mapping[st
                         continue
                     for column, known in names.items():
                         found[column] = _name(found[column], known)
-                    yield {column: found.get(name) for column, name in columns.items()} if columns else found
+                    row = {column: found.get(name) for column, name in columns.items()} if columns else found
+                    yield Found(f"{where}, row {count}", row)
     except (pa.ArrowException, OSError, ValueError) as error:
         yield Refused(f"{where}, after row {count}", f"damaged: {str(error).partition(chr(10))[0]}; the rest of the file is left out")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from tasks.intake.lines import CHUNK, LONGEST, TOO_LONG, encoding_of
-from tasks.readers import Refused, Row
+from tasks.readers import Found, Refused, Row
 
 DECODER = json.JSONDecoder()
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -66,9 +66,9 @@ def loads(text: str) -> Any:
 def renamed(where: str, found: Row, columns: Mapping[str, str] | None) -> Row | Refused:
     """The fields of an object as they are named, or those of `columns`: {column: field}; refused if it has none of them."""
     if not columns:
-        return found
+        return Found(where, found)
     row = {column: found[field] for column, field in columns.items() if field in found}
-    return row or Refused(where, f"no {', '.join(columns.values())}; there is {', '.join(map(str, found))}"[:200])
+    return Found(where, row) if row else Refused(where, f"no {', '.join(columns.values())}; there is {', '.join(map(str, found))}"[:200])
 
 
 def reason(error: ValueError) -> str:

@@ -18,7 +18,7 @@ from tasks.intake.columns import SHOWN
 from tasks.intake.forgotten import Forgotten
 from tasks.intake.sources import Source
 from tasks.intake.spill import Spill
-from tasks.readers import BOTH_LANGUAGES, LANGUAGES, Refused, Row
+from tasks.readers import BOTH_LANGUAGES, LANGUAGES, Found, Refused, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -82,7 +82,7 @@ def take(
                     num_rows += 1
                     put(row, written)
                     continue
-                row = Refused(SHOWN.repr(row), f"{len(written):,} bytes, more than ingest.max_row_bytes allows")
+                row = Refused(_place(found), f"{len(written):,} bytes, more than ingest.max_row_bytes allows")
             log.write(json.dumps({"where": row.where, "reason": row.reason}, ensure_ascii=True) + "\n")
             left_out += not row.counts
             reasons[row.reason[:100]] += 1
@@ -141,7 +141,12 @@ def _refused(found: Row, reason: str) -> Refused:
     if reason.endswith(": missing"):
         spoken = f"; {BOTH_LANGUAGES}" if reason.partition(":")[0] in LANGUAGES else ""
         reason += f"{spoken}; the row has {', '.join(map(str, found)):.200}"
-    return Refused(SHOWN.repr(found), reason)
+    return Refused(_place(found), reason)
+
+
+def _place(found: Row | Refused) -> str:
+    """Where a row stands, or what is in it where its reader does not say."""
+    return found.where if isinstance(found, Found | Refused) else SHOWN.repr(found)
 
 
 class Corpus:

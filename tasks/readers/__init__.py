@@ -1,8 +1,9 @@
 """Files of one format in, rows out: one module per format, found by its name.
 
-A module of this folder has `read(files, **options)`, a generator of rows (dicts of the target's columns) and of `Refused` for what it
-cannot read. Options come from `sources.yaml`. Nothing is registered anywhere: a new format is one new file here. Files may be larger than
-memory: `tasks/intake/lines.py`, `tasks/intake/json_items.py` and `tasks/intake/xml_items.py` read them piece by piece.
+A module of this folder has `read(files, **options)`, a generator of rows (dicts of the target's columns; as `Found` they know their
+place) and of `Refused` for what it cannot read. Options come from `sources.yaml`. Nothing is registered anywhere: a new format is one new
+file here. Files may be larger than memory: `tasks/intake/lines.py`, `tasks/intake/json_items.py` and `tasks/intake/xml_items.py` read them
+piece by piece.
 """
 
 import inspect
@@ -29,6 +30,14 @@ class Refused:
     where: str  # the file, and the place in it
     reason: str
     counts: bool = True  # as a row; False for a file that is no data, such as a picture among texts
+
+
+class Found(Row):
+    """A row with its place, for whoever refuses it."""
+
+    def __init__(self, where: str, row: Row) -> None:
+        super().__init__(row)
+        self.where = where  # the file, and the line or the number in it
 
 
 def require(file: Path, columns: Mapping[str, str], there: Sequence[str], advice: str | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from model.errors import UserError
 from tasks.intake.lines import LONGEST, lines_of
-from tasks.readers import LANGUAGES, Refused, Row, require
+from tasks.readers import LANGUAGES, Found, Refused, Row, require
 
 
 def read(
@@ -48,7 +48,7 @@ def read(
                 found = dict(zip(fields, record, strict=True))
                 row = {column: found[field].strip() for column, field in wanted.items()} | dict(constants or {})
                 if all(row[name] for name in filled) and not any(_opens(row[other], row[name]) for name, other in (lead or {}).items()):
-                    yield row
+                    yield Found(where, row)
 
 
 def _records(file: Path, encoding: str, form: Mapping[str, Any], max_lines: int) -> Iterator[tuple[str, list[str] | Refused]]:

@@ -85,6 +85,22 @@ def test_other_values_that_are_no_text_are_refused(tmp_path, row):
         intake.take("reviews", source("sentiment"), files, tmp_path / "quarantine", LIMITS, nowhere)
 
 
+def test_rows_that_are_refused_for_their_content_are_named_by_their_place(tmp_path):
+    rows = [{"text": "fine", "label": "x"}, {"text": "", "label": "x"}, {"text": "x" * 2000, "label": "x"}]
+    (tmp_path / "rows.csv").write_text("text,label\n" + "".join(f"{row['text']},{row['label']}\n" for row in rows), encoding="utf-8")
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    jsonl(tmp_path, rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    wanted = {"csv": ":{}", "jsonl": ":{}", "json": ", item {}", "parquet": ", row {}"}
+    for reader, place in wanted.items():
+        reviews, file = Source(license="MIT", target="sentiment", reader=reader), tmp_path / f"rows.{reader}"
+        intake.take("reviews", reviews, [file], tmp_path / "quarantine", intake.Limits(1.0, 1000), nowhere)
+        refused = [json.loads(line) for line in (tmp_path / "quarantine" / "reviews.jsonl").read_text().splitlines()]
+        numbers = (3, 4) if reader == "csv" else (2, 3)
+        assert [one["where"] for one in refused] == [file.name + place.format(number) for number in numbers]
+        assert refused[0]["reason"] == "text: empty"
+
+
 def test_too_many_refused_rows_are_one_line(tmp_path):
     files = jsonl(tmp_path, [{"text": "fine"}, {"text": ""}])
     with pytest.raises(
