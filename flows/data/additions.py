@@ -46,13 +46,15 @@ class Added:
     source: Source
     report: IngestReport
     commit: str | None
+    all_known: bool = False  # its rows were in data/ already, under other names
 
     def summary(self) -> str:
         """For people, several lines."""
         done = f"read as {self.source.reader}" if self.source.reader else f"a checkpoint; `init_from: {self.name}` in params.yaml takes it"
         how = f"{self.name}: {self.source.uri}, {done}"
+        known = [f"  {self.name}: {self.report.taken[self.name].rows:,} rows, all there already"] if self.all_known else []
         end = f"commit {self.commit[:10]}" if self.commit else "nothing committed"
-        return "\n".join([how, self.report.summary(advice=""), end])
+        return "\n".join([how, self.report.summary(advice=""), *known, end])
 
 
 def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, say: Say | None = None) -> Added:
@@ -81,14 +83,16 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         text, name = _entered(before, _source(kept, files, wish), wish)
         listed = sources.parse(text)
         source = listed.sources[name]
-        chosen = _chosen(listed, name, wish, ingest.recorded_origin(root))
+        recorded = ingest.recorded_origin(root)
+        chosen = _chosen(listed, name, wish, recorded)
         announce = partial(entering.announce, root, before=before, after=text)
         report = ingest.make(root, work, listed, chosen, say, before=announce, at_hand={name: files})
         entering.complete(root)
         if (root / "sources.yaml").read_text(encoding="utf-8") != text:
             raise UserError("sources.yaml: changed while an ingest was at work; the same command again enters its source")
     made = commits.commit(root, ["data.dvc", "sources.yaml"], _message(root, name, source, report.version.hash)) if commit else None
-    return Added(name, source, report, made)
+    grown = recorded.get("sources", {}).keys() <= chosen.keys() - {name}
+    return Added(name, source, report, made, grown and _all_known(name, source, report))
 
 
 def pairs(option: str, written: Sequence[str]) -> dict[str, str]:
@@ -166,8 +170,11 @@ def _entered(text: str, source: Source, wish: Wish) -> tuple[str, str]:
         placed = replace(source, target=f"{PRETRAINED}/{name}") if source.target == PRETRAINED else source
         return {key: value for key, value in asdict(placed).items() if value != defaults[key]}
 
-    wanted = wish.name or Path(origins.Kept(Path(), "", str(source.uri)).name).name.partition(".")[0]
-    name = _name(document["sources"], entry_of, wanted)
+    derived = Path(origins.Kept(Path(), "", str(source.uri)).name).name.partition(".")[0]
+    name = _name(document["sources"], entry_of, wish.name or derived)
+    if wish.name and name != _base(wish.name):
+        advice = "say another name, or delete that entry first if this one is to take its place"
+        raise UserError(f"--name {wish.name}: sources.yaml has another source called {_base(wish.name)}; {advice}")
     if wish.replace:
         for other, known in document["sources"].items():
             if other != name and known["target"] == source.target:
@@ -179,12 +186,16 @@ def _entered(text: str, source: Source, wish: Wish) -> tuple[str, str]:
 
 
 def _name(known: Mapping[str, Any], entry_of: Callable[[str], Mapping[str, Any]], wanted: str) -> str:
-    base = re.sub(r"-(?=\d{5}$)", "_", re.sub(r"[^\w-]+", "-", wanted).strip("-")) or "source"  # -00001 is a part of a corpus
-    name, number = base, 1
+    base, number = _base(wanted), 1
+    name = base
     while name in known and {key: value for key, value in known[name].items() if key != "optional"} != entry_of(name):
         number += 1
         name = f"{base}-{number}"
     return name
+
+
+def _base(wanted: str) -> str:
+    return re.sub(r"-(?=\d{5}$)", "_", re.sub(r"[^\w-]+", "-", wanted).strip("-")) or "source"  # -00001 is a part of a corpus
 
 
 def _chosen(listed: Sources, name: str, wish: Wish, recorded: Mapping[str, Any]) -> dict[str, Source]:
@@ -192,6 +203,13 @@ def _chosen(listed: Sources, name: str, wish: Wish, recorded: Mapping[str, Any])
     before = [other for other in recorded.get("sources", {}) if other in listed.sources]
     kept = [other for other in before if not (wish.replace and listed.sources[other].target == wish.target)]
     return sources.choose(listed, [*kept, name])
+
+
+def _all_known(name: str, source: Source, report: IngestReport) -> bool:
+    """Whether the rows of a source added nothing to what its application had; it alone was read."""
+    files = [file for file in report.rows if file.startswith(f"{source.target}/")]
+    same = all(report.rows[file] == report.rows_before.get(file) for file in files)
+    return same and list(report.taken) == [name] and report.taken[name].rows > 0
 
 
 def _message(root: Path, name: str, source: Source, version: str) -> str:

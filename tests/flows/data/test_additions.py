@@ -129,6 +129,32 @@ def test_a_single_label_is_told_as_nothing_to_learn(root):
     assert "every row has the label" not in taken_in(root, "other.csv", target="sentiment").summary()
 
 
+def test_a_name_that_another_source_has_is_refused_and_what_is_advised_replaces_that_one(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    (root / "mended.jsonl").write_bytes(reviews(100, 160))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}, name="good")
+    assert not taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}, name="good").report.changed
+    before = (root / "sources.yaml").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"^--name good: sources\.yaml has another source called good; .*delete that entry first if this "):
+        taken_in(root, "mended.jsonl", target="sentiment", columns={"text": "review"}, name="good")
+    assert (root / "sources.yaml").read_text(encoding="utf-8") == before
+    (root / "sources.yaml").write_text(SOURCES, encoding="utf-8")
+    added = taken_in(root, "mended.jsonl", target="sentiment", columns={"text": "review"}, name="good")
+    assert not added.all_known
+    assert texts(root) == {f"Review {number} is what it is." for number in range(100, 160)}
+
+
+def test_rows_that_are_all_known_are_told_so(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    (root / "again.jsonl").write_bytes(reviews(10, 50))
+    first = taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    added = taken_in(root, "again.jsonl", target="sentiment", columns={"text": "review"})
+    assert "all there already" not in first.summary()
+    assert "\n  again: 40 rows, all there already\n" in added.summary()
+    (root / "again.jsonl").write_bytes(reviews(10, 61))
+    assert "all there already" not in taken_in(root, "again.jsonl", target="sentiment", columns={"text": "review"}).summary()
+
+
 def test_labels_that_were_not_there_are_named(root):
     (root / "reviews.jsonl").write_bytes(reviews(0, 60))
     assert "new labels" not in taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"}).summary()
