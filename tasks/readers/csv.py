@@ -20,7 +20,7 @@ def read(
     encoding: str = "utf-8-sig",
     header: Sequence[str] | None = None,
     quoting: Literal["double", "none"] = "double",
-    max_lines: int = 100,
+    max_lines: int = 1000,
 ) -> Iterator[Row | Refused]:
     """Rows of the fields as they are named, or of `columns`: {column: field}, and of `constants`: {column: value}.
 
