@@ -155,7 +155,7 @@ def up(
 
 @app.command()
 def down(context: typer.Context) -> None:
-    """Stop exactly what `up` started.
+    """Stop exactly what `up` started; not under a run at work.
 
     Example: `stemma down`
     """

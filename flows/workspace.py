@@ -45,22 +45,37 @@ def inside(root: Path) -> Iterator[None]:
 @contextmanager
 def lifecycle_lock(root: Path, say: Say | None = None) -> Iterator[None]:
     """Hold the right to run the lifecycle: one `stemma run` at a time, the next one waits and says who runs."""
-    file = root / ".stemma" / "locks" / "lifecycle"
-    holder = file.with_suffix(".json")
-
-    def who() -> str:
-        try:
-            found = json.loads(holder.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):  # it has only just begun
-            return "another `stemma run` is at work; waiting for it to end"
-        return f"another `stemma run` (pid {found['pid']}, since {found['since']}) is at work; waiting for it to end"
-
-    with _held(file, who, say):
+    file = _lifecycle(root)
+    with _held(file, lambda: f"another {_holder(file)} is at work; waiting for it to end", say):
+        holder = file.with_suffix(".json")
         holder.write_text(json.dumps({"pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}), encoding="utf-8")
         try:
             yield
         finally:
             holder.unlink(missing_ok=True)
+
+
+def at_work(root: Path) -> str | None:
+    """The lifecycle that holds that right, for people, or None; for a look, since one may end or begin at any moment."""
+    file = _lifecycle(root)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(file, blocking=False):
+            return None
+    except Timeout:
+        return _holder(file)
+
+
+def _lifecycle(root: Path) -> Path:
+    return root / ".stemma" / "locks" / "lifecycle"
+
+
+def _holder(file: Path) -> str:
+    try:
+        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):  # it has only just begun
+        return "`stemma run`"
+    return f"`stemma run` (pid {found['pid']}, since {found['since']})"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from urllib.error import URLError
 import psutil
 from filelock import FileLock
 
-from flows import processes
+from flows import processes, workspace
 from flows.services import prefect_server, recorded, schedule
 from model.errors import UserError
 from tasks import tracking
@@ -68,7 +68,15 @@ def up(root: Path, mlflow_port: int = 5000, prefect_port: int = 4200) -> None:
 
 
 def down(root: Path) -> None:
-    """Stop exactly what `up` has started, the runner first."""
+    """Stop exactly what `up` has started, the runner and the lifecycle that it has begun first.
+
+    Raises:
+        UserError: a lifecycle is at work in the work tree.
+    """
+    if recorded.running(root) and (who := workspace.at_work(root)):
+        raise UserError(
+            f"down: a {who} is at work and reports to what would stop; let it end, or end it by Ctrl-C or `kill`, then do this again"
+        )
     with _lock(root):
         _stop(root, set(recorded.read(root)))
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows import workspace
 from flows.services import recorded
 from flows.services import servers as services
 
@@ -56,6 +59,19 @@ def test_an_id_that_went_to_another_process_is_not_a_service(project: Path) -> N
     assert recorded.prefect_url(project) is None
     assert recorded.mlflow_url(project) is None
     services.down(project)
+
+
+def test_down_leaves_everything_as_it_is_while_a_lifecycle_is_at_work_and_names_it(project: Path) -> None:
+    with subprocess.Popen(["sleep", "99"]) as service:
+        record = {"pid": service.pid, "started": psutil.Process(service.pid).create_time(), "url": "http://127.0.0.1:1"}
+        (project / ".stemma").mkdir(exist_ok=True)
+        (project / ".stemma" / "services.json").write_text(json.dumps({"prefect": record}))
+        with workspace.lifecycle_lock(project):
+            ended = stemma(project, "down")
+        assert ended.returncode == 1
+        assert re.fullmatch(rf"down: a `stemma run` \(pid {os.getpid()}, since [\d:]+\) is at work and reports to .*\n", ended.stderr)
+        assert service.poll() is None
+        service.kill()
 
 
 @pytest.mark.e2e
