@@ -1,15 +1,18 @@
 """The flow: walk dvc.yaml's graph, each stage a task, then register. The only module that shows Prefect a stage."""
 
 import queue
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from httpx import HTTPError
 from prefect import Task, allow_failure, flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.events.worker import EventsWorker
+from prefect.events.clients import PrefectEventsClient
+from prefect.events.worker import EventsWorker, emit_events_to_cloud
 from prefect.futures import PrefectFuture
 from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Completed, Failed, State
@@ -24,10 +27,10 @@ from model.errors import UserError
 
 THREADS = 64  # how many stages run at once is in params.yaml
 FLUSH = 2  # seconds to send the server what it has not been told yet; it may end right after
-RETRIES = 2  # of a registration: it talks to a service
+RETRIES = 2  # of what talks to a service
 
 _threads: Any = ThreadPoolTaskRunner(max_workers=THREADS)  # Any: Prefect's own annotations disagree
-_current: ContextVar[Walk | None] = ContextVar("current", default=None)
+_current: ContextVar["tuple[Walk, _Server] | None"] = ContextVar("current", default=None)
 
 
 @flow(name="lifecycle", task_runner=_threads, persist_result=False)
@@ -39,9 +42,9 @@ def lifecycle(root: str | None = None, only: list[str] | None = None, force: lis
         only: these stages and what they need; all stages if None.
         force: stages that run even if nothing they depend on has changed.
     """
-    if steps := _current.get():
+    if current := _current.get():
         with stopping.promptly():
-            return _drive(steps)
+            return _drive(*current)
     project = Path(root) if root else Path(__file__).resolve().parents[1]
     environment.quiet(project)
     named = {"--only": only or [], "--force": force or []}
@@ -60,22 +63,52 @@ def _at_head(project: Path, arguments: list[str]) -> State:
 
 
 def drive(steps: Walk) -> None:
-    """Run the flow over a walk that is open already."""
-    token = _current.set(steps)
-    flow_runs.bury_the_dead(steps.root)
-    flow_runs.reporting(steps.root).touch()
+    """Run the flow over a walk that is open already; what is left when its server is gone is done without Prefect."""
+    server = _Server(steps.display.says)
+    token = _current.set((steps, server))
+    if not emit_events_to_cloud():
+        EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=RETRIES)  # and not ten for each event in the end
     try:
+        flow_runs.bury_the_dead(steps.root)
+        flow_runs.reporting(steps.root).touch()
         state = lifecycle(str(steps.root), steps.only, sorted(steps.force), return_state=True)
         if not steps.finished:
             state.result()  # raises what went wrong
         flow_runs.reporting(steps.root).unlink()
+    except HTTPError as error:
+        server.lost(error)
+        if steps.stopped:
+            raise UserError("Prefect: its server went when a stage was to be submitted; `stemma run` goes on") from None
+        steps.alone()
     finally:
         _current.reset(token)
         for worker in (EventsWorker, APILogWorker):
             worker.drain_all(timeout=FLUSH)
 
 
-def _drive(steps: Walk) -> State:
+class _Server:
+    """What is told of a walk, for as long as a server hears it; the walk goes on in any case."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._gone = say, False
+
+    def told(self, note: Callable[[], object]) -> None:
+        """Leave a note there; none after one that it did not take, for that takes its time."""
+        if self._gone:
+            return
+        try:
+            note()
+        except HTTPError as error:
+            self.lost(error)
+
+    def lost(self, error: HTTPError) -> None:
+        """It is gone, or will not listen; said once."""
+        if not self._gone:
+            self._say(f"Prefect: its server does not answer any more ({error}); the run goes on without it, and is not shown there")
+        self._gone = True
+
+
+def _drive(steps: Walk, server: _Server) -> State:
     """Submit each job when all it needs is done, and wait here for the next that ends; anything unforeseen ends every command at once."""
     futures: dict[str, PrefectFuture[State]] = {}
     ended: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -83,14 +116,15 @@ def _drive(steps: Walk) -> State:
         while not steps.finished:
             for name in steps.take():
                 needs = [allow_failure(futures[need]) for need in steps.needs[name]]
-                futures[name] = _task(steps, name).submit(return_state=False, wait_for=needs)
+                futures[name] = _task(steps, server, name).submit(return_state=False, wait_for=needs)
                 futures[name].add_done_callback(partial(_put, ended, name))
             name = ended.get()
+            futures[name].wait()  # it has ended; without that its state would be asked of the server
             steps.settle(name, futures[name].state.message or "ended without a word")
     except BaseException:
         steps.stop()
         raise
-    create_markdown_artifact(_table(steps), key="lifecycle", description="What became of every stage")
+    server.told(partial(create_markdown_artifact, _table(steps), key="lifecycle", description="What became of every stage"))
     bad = [one for one in steps.results.values() if one.outcome == "failed"]
     told = "; ".join(reason for one in bad for reason in one.reasons)
     return Failed(message=told) if bad else Completed(message=_counts(steps))
@@ -100,7 +134,7 @@ def _put(ended: "queue.SimpleQueue[str]", name: str, _: PrefectFuture[State]) ->
     ended.put(name)
 
 
-def _task(steps: Walk, name: str) -> Task[[], State]:
+def _task(steps: Walk, server: _Server, name: str) -> Task[[], State]:
     """The job as a Prefect task of the same name. It returns its state, so a failed stage is no traceback."""
     retries = RETRIES if name.startswith(REGISTER) else 0
 
@@ -110,7 +144,7 @@ def _task(steps: Walk, name: str) -> Task[[], State]:
         if steps.stopped:
             return Cancelled(name="Stopped")
         if result.outcome in ("ran", "restored", "failed"):
-            _show(result, steps.urls.get(name))
+            server.told(partial(_show, result, steps.urls.get(name)))
         return _state(result)
 
     return job

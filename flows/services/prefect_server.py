@@ -1,5 +1,6 @@
 """The Prefect server a run reports to: the one that is named, the one that is up, or one of its own for as long as it takes."""
 
+import logging
 import os
 import socket
 import sys
@@ -16,6 +17,11 @@ from model.errors import UserError
 
 START = 120  # seconds; a first start on a busy machine makes its database
 STOP = 2
+ON_ITS_OWN = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # its log is for its server; people see the display
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # 6 seconds for one that is gone, and 3 minutes for one that is slow
+}
 
 
 def named(root: Path) -> str | None:
@@ -47,7 +53,8 @@ def answers(url: str) -> bool:
 def reporting_to(root: Path, url: str | None) -> Iterator[None]:
     """Point Prefect at a server: the one at `url`, or a private one until the end."""
     server = None if url else PrivateServer(root)
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"  # its log is for its server; people see the display
+    os.environ |= ON_ITS_OWN
+    logging.raiseExceptions = False  # nor is it said that a log cannot be sent
     try:
         from prefect import settings  # while the server starts
 

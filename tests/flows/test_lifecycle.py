@@ -18,6 +18,7 @@ import pytest
 
 from flows import environment
 from flows import plan as planning
+from flows.services import flow_runs
 from flows.services.prefect_server import PrivateServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("homes")]
@@ -160,6 +161,22 @@ def test_a_server_that_does_not_answer_is_one_line_within_seconds(project: Path,
     code, outcomes, said = run(project)
     assert (code, outcomes) == (1, {})
     assert re.fullmatch(r"PREFECT_API_URL: no Prefect server answers at http://127\.0\.0\.1:9/api; .*\n", said)
+
+
+def test_a_run_goes_on_in_one_line_when_its_server_is_killed(project: Path, change: Change) -> None:
+    change("seconds: 0", "seconds: 3")
+    process = start(project)
+    wait_until(lambda: "sleep" in ours(project), 120)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "uvicorn" in child.cmdline():
+            child.kill()
+    killed = time.monotonic()
+    code, outcomes, said = finish(process)
+    assert time.monotonic() - killed < 90
+    assert (code, outcomes) == (0, dict.fromkeys(NAMES, "ran"))
+    [line] = [line for line in said.splitlines() if ": running, " not in line and ": ran (" not in line]
+    assert line.startswith("Prefect: its server does not answer any more (")
+    assert flow_runs.reporting(project).exists()  # so that the next run closes this one there
 
 
 @pytest.mark.parametrize(
