@@ -167,7 +167,7 @@ def down(context: typer.Context) -> None:
 
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
-    """The services, where they answer, and the schedule.
+    """The services, where they answer, the schedule, and how its last run ended.
 
     Example: `stemma status --json`
     """
@@ -387,4 +387,6 @@ def _show_status(found: dict[str, Any]) -> None:
     told = ", ".join(f"{key} {value}" for key, value in when.items()) if when else "none"
     coming = f"; next: {', '.join(found['next_runs'])}" if found["next_runs"] else ""
     typer.echo(f"schedule: {told}{coming}")
+    if last := found["last_run"]:
+        typer.echo(f"last scheduled run: {last['time']}, {last['state']}{': ' + last['message'] if last['message'] else ''}")
     typer.echo(f"tracking: {found['tracking_uri']}")

@@ -1,7 +1,8 @@
 """The flow: walk dvc.yaml's graph, each stage a task, then register. The only module that shows Prefect a stage."""
 
+import json
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import environment, processes, stopping
+from flows import environment, stopping
 from flows.history import revision
 from flows.services import flow_runs
 from flows.stages import StageResult
@@ -55,11 +56,20 @@ def _at_head(project: Path, arguments: list[str]) -> State:
     """A lifecycle of the commit of HEAD, by its own code in its own checkout: what is not committed is not taken into production."""
     log = project / ".stemma" / "logs" / "scheduled.log"
     try:
-        code = revision.run(project, "HEAD", arguments, log)
+        code = revision.run(project, "HEAD", [*arguments, "--json"], log)
     except UserError as error:
         return Failed(message=str(error))
-    said = "\n".join(processes.tail(log))
+    said = _said(log.read_text(encoding="utf-8", errors="replace"))
     return Failed(message=said) if code else Completed(message=said)
+
+
+def _said(log: str) -> str:
+    """What a lifecycle with --json says of itself in one line: its document where it came to that, or else the last one."""
+    try:
+        stages = json.JSONDecoder().raw_decode(log, log.rfind("\n{\n") + 1)[0]["stages"]
+    except ValueError:
+        return next((line for line in reversed(log.splitlines()) if line.strip()), "it said nothing")
+    return _summary([StageResult(stage["name"], stage["outcome"], stage["reasons"]) for stage in stages])
 
 
 def drive(steps: Walk) -> None:
@@ -125,9 +135,9 @@ def _drive(steps: Walk, server: _Server) -> State:
         steps.stop()
         raise
     server.told(partial(create_markdown_artifact, _table(steps), key="lifecycle", description="What became of every stage"))
-    bad = [one for one in steps.results.values() if one.outcome == "failed"]
-    told = "; ".join(reason for one in bad for reason in one.reasons)
-    return Failed(message=told) if bad else Completed(message=_counts(steps))
+    results = list(steps.results.values())
+    said = _summary(results)
+    return Failed(message=said) if any(one.outcome == "failed" for one in results) else Completed(message=said)
 
 
 def _put(ended: "queue.SimpleQueue[str]", name: str, _: PrefectFuture[State]) -> None:
@@ -178,6 +188,8 @@ def _table(steps: Walk) -> str:
     return "\n".join(rows)
 
 
-def _counts(steps: Walk) -> str:
-    outcomes = [one.outcome for name, one in steps.results.items() if not name.startswith(REGISTER)]
-    return ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+def _summary(results: Sequence[StageResult]) -> str:
+    """Why stages failed, or else how many came out how."""
+    why = "; ".join(reason for one in results if one.outcome == "failed" for reason in one.reasons)
+    outcomes = [one.outcome for one in results if not one.name.startswith(REGISTER)]
+    return why or ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))

@@ -15,6 +15,8 @@ from flows.services import prefect_server, recorded, timetable
 from flows.services.timetable import EXAMPLE
 from model.errors import UserError
 
+BAD = ("FAILED", "CRASHED")  # as Prefect has them
+
 
 def schedule(root: Path, cron: str | None = None, every: str | None = None, timezone: str | None = None, remove: bool = False) -> str:
     """Set or remove the schedule, here and on the server; says when it runs first.
@@ -57,16 +59,25 @@ def deployment_name(root: Path) -> str:
 
 def next_runs(root: Path, url: str, limit: int = 3) -> list[str]:
     """The times of the next runs, as the server has them; none where it does not answer."""
-    wanted = {
-        "sort": "EXPECTED_START_TIME_ASC",
-        "limit": limit,
-        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": datetime.now(UTC).isoformat()}},
-        "deployments": {"name": {"any_": [deployment_name(root)]}},
-    }
+    coming = {"state": {"type": {"any_": ["SCHEDULED"]}}, "expected_start_time": {"after_": datetime.now(UTC).isoformat()}}
+    return [run["expected_start_time"] for run in _runs(root, url, coming, "EXPECTED_START_TIME_ASC", limit)]
+
+
+def last_run(root: Path, url: str) -> dict[str, Any] | None:
+    """The last run that has ended: `time`, `state`, and `message`, one line on why, if it failed; None where the server has none."""
+    ended = {"state": {"type": {"any_": ["COMPLETED", *BAD]}}}
+    for run in _runs(root, url, ended, "EXPECTED_START_TIME_DESC", 1):
+        why = " ".join((run["state"]["message"] or "").split()) if run["state"]["type"] in BAD else None
+        return {"time": run["expected_start_time"], "state": run["state"]["name"], "message": why}
+    return None
+
+
+def _runs(root: Path, url: str, which: dict[str, Any], sort: str, limit: int) -> list[dict[str, Any]]:
+    wanted = {"sort": sort, "limit": limit, "flow_runs": which, "deployments": {"name": {"any_": [deployment_name(root)]}}}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url.rstrip('/')}/flow_runs/filter", json.dumps(wanted).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
-            return [run["expected_start_time"] for run in json.load(response)]
+            return json.load(response)
     except (URLError, OSError):
         return []

@@ -82,7 +82,7 @@ def down(root: Path) -> None:
 
 
 def status(root: Path) -> dict[str, Any]:
-    """Where everything is: `tracking_uri`, `prefect_api_url`, the services, the schedule and its next runs."""
+    """Where everything is: `tracking_uri`, `prefect_api_url`, the services, the schedule, its last run and its next ones."""
     running, url = recorded.running(root), os.environ.get("PREFECT_API_URL") or recorded.prefect_url(root)
     elsewhere = {"mlflow": _mlflow_elsewhere(root), "prefect": os.environ.get("PREFECT_API_URL"), "runner": None}
     services = {}
@@ -96,6 +96,7 @@ def status(root: Path) -> dict[str, Any]:
         "prefect_api_url": url,
         "services": services,
         "schedule": schedule.describe(root),
+        "last_run": schedule.last_run(root, url) if url else None,
         "next_runs": schedule.next_runs(root, url) if url else [],
     }
 

@@ -1,6 +1,7 @@
 """The schedule, through the command line, and through a real server and runner where it says e2e."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -14,8 +15,10 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.client.schemas.objects import StateType
 from ruamel.yaml import YAML
 
+from flows import lifecycle
 from flows.history import run_commits
 from flows.history.git import git
 from flows.services import schedule
@@ -149,6 +152,36 @@ def test_after_a_crash_what_was_running_is_closed_and_one_of_the_missed_runs_is_
     assert stemma(project, "schedule", "--remove").stdout == "not scheduled any more\n"
     assert status(project)["schedule"] is None
     assert status(project)["next_runs"] == []
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("homes")
+def test_why_a_scheduled_run_failed_is_one_line_in_prefect_and_in_status(
+    shipped: Path, ports: list[str], committed: Callable[[str, str], None]
+) -> None:
+    assert status(shipped)["last_run"] is None
+    committed("word: bb", "wort: bb")
+    up(shipped, ports)
+    stemma(shipped, "schedule", "--every", "5s")
+    failed = wait_for(ports, 1, "Failed")[0]
+    stemma(shipped, "schedule", "--remove")
+    why = failed["state"]["message"]
+    assert "\n" not in why
+    assert "item.word" in why
+    last = status(shipped)["last_run"]
+    assert (last["state"], last["message"]) == ("Failed", why)
+    assert f", Failed: {why}\n" in stemma(shipped, "status").stdout
+
+
+@pytest.mark.e2e
+@pytest.mark.usefixtures("homes")
+def test_what_became_of_head_is_one_line(shipped: Path, committed: Callable[[str, str], None]) -> None:
+    state = lifecycle._at_head(shipped, [])
+    assert (state.type, state.message) == (StateType.COMPLETED, "5 ran")
+    committed("seconds: 0", "seconds: 0; exit 7")
+    state = lifecycle._at_head(shipped, [])
+    assert state.type == StateType.FAILED
+    assert re.fullmatch(r"seed: exit code 7.*`stemma run --only seed` runs it again.*", str(state.message))
 
 
 @pytest.mark.slow
