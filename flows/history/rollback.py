@@ -69,6 +69,7 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
         UserError: there is no such state, something that it needs is missing, or something would be lost.
     """
     workspace.check(root)
+    references.resolve(root, ref)  # what names nothing is told before anybody waits
     with workspace.lifecycle_lock(root, say):
         for ailment in quick.look(root):
             say(str(ailment))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import environment
+from flows import environment, workspace
 from flows.history import run_commits
 from flows.history.rollback import EVERYTHING, Rollback, rollback
 from flows.history.states import Change
@@ -216,6 +216,11 @@ def test_data_that_is_in_no_version_is_not_lost(project: Path, two: Two) -> None
     with pytest.raises(UserError, match=r"data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them"):
         back(project, two.first)
     assert (project / "data" / "words.txt").read_text() == "edited\n"
+
+
+def test_a_reference_that_names_nothing_is_told_while_a_run_is_at_work(project: Path) -> None:
+    with workspace.lifecycle_lock(project), pytest.raises(UserError, match="sentiment/1: no data version, run, model version"):
+        rollback(project, "sentiment/1", EVERYTHING, lambda change: True, lambda line: pytest.fail(f"it waits: {line}"))
 
 
 def test_data_alone(project: Path, two: Two) -> None:
