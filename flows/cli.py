@@ -19,7 +19,7 @@ from flows.commands import proof as cli_proof
 from flows.commands import trials as cli_trials
 from flows.commands import versions as cli_versions
 from flows.commands import yardsticks as cli_yardsticks
-from flows.commands.printing import Json, console, print_json, say
+from flows.commands.printing import Json, agreed, console, print_json, say
 from model.errors import UserError
 from model.params import Decoding
 
@@ -226,7 +226,7 @@ def gc(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="
 
     found = collection.waste(context.obj)
     typer.echo(str(found))
-    if found.objects and not yes and not typer.confirm("Free them?"):
+    if found.objects and not agreed("gc", "Free them?", yes):
         typer.echo("nothing was freed")
     elif found.objects:
         typer.echo(f"freed {collection.free(context.obj, lambda line: typer.echo(line, err=True)).size / 1e6:,.1f} MB")

@@ -1,4 +1,4 @@
-"""How the command line prints: tables for people, one JSON document where it is asked for."""
+"""How the command line prints and asks: tables for people, one JSON document where it is asked for."""
 
 import json
 import sys
@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+
+from model.errors import UserError
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -22,3 +24,16 @@ def print_json(document: Any) -> None:
 def say(line: str) -> None:
     """How far a long command is; on stderr."""
     sys.stderr.write(f"{line}\n")
+
+
+def agreed(verb: str, question: str, yes: bool) -> bool:
+    """Whether a person says yes, or has said so with --yes.
+
+    Raises:
+        UserError: there is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise UserError(f"{verb}: nobody to ask whether this is to be done; --yes does it")
+    return typer.confirm(question, err=True)

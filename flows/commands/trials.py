@@ -1,6 +1,5 @@
 """`stemma tune` and `ablate`: parse, call, print."""
 
-import sys
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from flows.commands.printing import Json, console, print_json, say
+from flows.commands.printing import Json, agreed, console, print_json, say
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -75,12 +74,12 @@ def ablate(
 
 
 def _agreed(yes: bool) -> bool:
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        say("nobody to ask, so nothing is written; the same command with --yes writes it")
+    """Where there is nobody to ask, the answer is no: what was found is shown all the same."""
+    try:
+        return agreed("tune", "Write this to params.yaml?", yes)
+    except UserError as nobody:
+        say(str(nobody))
         return False
-    return typer.confirm("Write this to params.yaml?", err=True)
 
 
 def _show_study(one: "Tuned") -> None:

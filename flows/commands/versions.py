@@ -1,13 +1,12 @@
 """`stemma data log`, `stemma data diff` and `stemma rollback`: parse, call, print."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
 
-from flows.commands.printing import Json, console, print_json, say
+from flows.commands.printing import Json, agreed, console, print_json, say
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -98,18 +97,10 @@ def rollback(
 
 
 def _agreed(change: "Change", yes: bool) -> bool:
-    """Show what will change, and ask.
-
-    Raises:
-        UserError: there is nobody to ask.
-    """
+    """Show what will change, and ask."""
     for line in change.lines():
         say(line)
-    if yes:
-        return True
-    if not sys.stdin.isatty():
-        raise UserError("rollback: nobody to ask whether this is to be done; --yes does it")
-    return typer.confirm("Go back?", err=True)
+    return agreed("rollback", "Go back?", yes)
 
 
 def show_history(root: Path, name: str, as_json: bool) -> None:

@@ -15,6 +15,8 @@ from flows.walk import LifecycleResult
 from model.errors import UserError
 from tasks import tracking
 
+from ..conftest import stemma
+
 pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
 
 Change = Callable[[str, str], None]
@@ -53,6 +55,17 @@ def test_runs_are_kept_and_what_no_commit_knows_is_freed(finished: Path, change:
     assert {stage["outcome"] for stage in walked(["whole"]).stages} == {"ran"}
     assert first
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [first]))[1]
+
+
+def test_where_there_is_nobody_to_ask_nothing_is_freed_and_yes_does_it(finished: Path) -> None:
+    waste = finished / ".dvc/cache/files/md5/12/3456789012345678901234567890ab"
+    waste.parent.mkdir(parents=True, exist_ok=True)
+    waste.write_text("of nobody")
+    ended = stemma(finished, "gc")
+    assert (ended.returncode, ended.stderr) == (1, "gc: nobody to ask whether this is to be done; --yes does it\n")
+    assert waste.exists()
+    assert stemma(finished, "gc", "--yes").returncode == 0
+    assert not waste.exists()
 
 
 def test_a_run_commit_that_is_taken_away_takes_its_objects_along_but_not_those_of_tags_and_branches(
