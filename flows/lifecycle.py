@@ -85,7 +85,9 @@ def drive(steps: Walk) -> None:
         if not steps.finished:
             state.result()  # raises what went wrong
         flow_runs.reporting(steps.root).unlink()
-    except HTTPError as error:
+    except (HTTPError, RuntimeError) as error:  # the latter where Prefect first asks the server for its version
+        if not isinstance(error, HTTPError) and not isinstance(error.__cause__, HTTPError):
+            raise
         server.lost(error)
         if steps.stopped:
             raise UserError("Prefect: its server went when a stage was to be submitted; `stemma run` goes on") from None
@@ -111,7 +113,7 @@ class _Server:
         except HTTPError as error:
             self.lost(error)
 
-    def lost(self, error: HTTPError) -> None:
+    def lost(self, error: Exception) -> None:
         """It is gone, or will not listen; said once."""
         if not self._gone:
             self._say(f"Prefect: its server does not answer any more ({error}); the run goes on without it, and is not shown there")

@@ -179,6 +179,18 @@ def test_a_run_goes_on_in_one_line_when_its_server_is_killed(project: Path, chan
     assert flow_runs.reporting(project).exists()  # so that the next run closes this one there
 
 
+def test_a_server_that_ends_before_the_flow_begins_is_done_without_too(project: Path) -> None:
+    ends = """import psutil
+from flows import running
+from flows.services import flow_runs
+flow_runs.bury_the_dead = lambda _: [one.kill() for one in psutil.Process().children(recursive=True) if "uvicorn" in one.cmdline()]"""
+    command = [sys.executable, "-c", RUN.replace("from flows import running", ends), str(project), ""]
+    ended = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.startswith("Prefect: its server does not answer any more (")
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("how", "private"),
     [
