@@ -256,17 +256,20 @@ def test_killed_anywhere_the_same_again_ends_as_if_undisturbed(root, tmp_path):
         assert not list((root / ".stemma" / "downloads").glob("tmp*"))
 
 
-def stopped(*arguments):
-    raise KeyboardInterrupt
+def stop_an_ingest_in(root, monkeypatch, module, function):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
 
-
-def test_stopped_before_its_data_version_is_in_use_the_source_is_not_entered(root, monkeypatch):
     (root / "notes.txt").write_text("A note.", encoding="utf-8")
     (root / "reviews.jsonl").write_bytes(reviews(0, 60))
     with monkeypatch.context() as patch:
-        patch.setattr(data_versions, "_swap", stopped)
+        patch.setattr(module, function, stopped)
         with pytest.raises(KeyboardInterrupt):
             taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+
+
+def test_stopped_before_its_data_version_is_in_use_the_source_is_not_entered(root, monkeypatch):
+    stop_an_ingest_in(root, monkeypatch, data_versions, "_swap")
     assert (root / "sources.yaml").read_text(encoding="utf-8") == SOURCES
     taken_in(root, "notes.txt", target="corpus")
     assert "reviews" not in (root / "sources.yaml").read_text(encoding="utf-8")
@@ -274,12 +277,7 @@ def test_stopped_before_its_data_version_is_in_use_the_source_is_not_entered(roo
 
 
 def test_stopped_when_its_data_version_is_in_use_the_next_ingest_enters_the_source_and_says_so(root, monkeypatch):
-    (root / "notes.txt").write_text("A note.", encoding="utf-8")
-    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
-    with monkeypatch.context() as patch:
-        patch.setattr(ingest_module, "_remember", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    stop_an_ingest_in(root, monkeypatch, ingest_module, "_remember")
     said = []
     add(root, ["notes.txt"], Wish(target="corpus"), say=said.append)
     assert said[0] == "sources.yaml: an ingest was killed when its data version was in use; its source is entered now"
