@@ -12,7 +12,7 @@ run: install ## install, fetch the default sources, run the lifecycle
 test: install ## everything but the long trials
 	$(BIN)/pytest -m "not slow"
 
-test-fast: install ## nothing that waits, under a minute
+test-fast: install ## nothing that waits, about a minute
 	$(BIN)/pytest --numprocesses=2 -m "not slow and not e2e"
 
 test-slow: install ## everything, long trials included

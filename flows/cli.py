@@ -60,7 +60,7 @@ def main(root: Path) -> None:
     except UserError as error:
         typer.echo(str(error).replace("\n", "\\n"), err=True)
         sys.exit(1)
-    except Exception as error:
+    except room.MET as error:
         if not room.explains(root, error):
             raise
         typer.echo(f"{root}: no room on its disk ({error}); make some, and the same command again goes on", err=True)

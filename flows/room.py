@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+MET = (OSError, sqlite3.OperationalError)  # how it is told
 LEAST = 1 << 20  # bytes; with less, what git or a database could not do was for that
 
 

@@ -44,6 +44,7 @@ def test_the_loss_in_parts_is_that_at_once(architecture: str, smoothing: float) 
         assert (gradient - found[0][1]).norm() < 1e-5 * found[0][1].norm()
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.parametrize("held", [VOCABULARY * 13, VOCABULARY * 4])
 def test_a_fused_loss_and_its_gradients_are_those_of_one_that_is_not(held: int) -> None:
