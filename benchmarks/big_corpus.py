@@ -6,6 +6,8 @@
 import argparse
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,12 @@ def _replaced(chunks: list[str], words: list[str], share: float, random: np.rand
         if not changed[place].isspace():
             changed[place] = words[other]
     return "".join(changed)
+
+
+def made(file: Path, data: Path, megabytes: float) -> None:
+    """Write one in a process of its own: the peak of a process that is measured counts what its parent held when it was begun."""
+    command = [sys.executable, "-m", "benchmarks.big_corpus", str(data), str(file), "--megabytes", f"{megabytes:g}"]
+    subprocess.run(command, check=True, stdout=sys.stderr)
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import big_corpus
+
 PROJECT = Path(__file__).parents[1]
 SHIPPED = ["flows", "tasks", "model", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore", ".dvc/config"]
 
@@ -47,12 +49,6 @@ def measure(root: Path, file: Path) -> dict[str, Any]:
     }
 
 
-def _write(file: Path, data: Path, megabytes: float) -> None:
-    """In a process of its own: the peak of a process counts what its parent held when it was begun."""
-    command = [sys.executable, "-m", "benchmarks.big_corpus", str(data), str(file), "--megabytes", f"{megabytes:g}"]
-    subprocess.run(command, cwd=PROJECT, check=True, stdout=sys.stderr)
-
-
 def main() -> None:
     """See the first lines of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -65,7 +61,7 @@ def main() -> None:
         for megabytes in given.megabytes:
             file = (given.corpora or Path(folder)) / f"{megabytes:g}.jsonl"
             if not file.exists():
-                _write(file, given.data, megabytes)
+                big_corpus.made(file, given.data, megabytes)
             found.append(measure(project(Path(folder) / f"project-{megabytes:g}"), file))
     first, last = found[0], found[-1]
     growth = {key: math.log(last[key] / first[key]) for key in ("megabytes", "seconds", "processor_seconds")}

@@ -60,7 +60,7 @@ def corpus(data: Path, folder: Path, megabytes: float) -> Path:
         for file in data.glob("*/test.parquet"):
             (made / file.parent.name).mkdir(parents=True)
             (made / file.parent.name / file.name).symlink_to(file.resolve())
-        big_corpus.write(made / "corpus" / "big.parquet", big_corpus.documents(data / "corpus", round(megabytes * 1e6)))
+        big_corpus.made(made / "corpus" / "big.parquet", data, megabytes)
     return made
 
 
