@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Turn:
     tokens: int  # no padding
     seconds: float
     processor_seconds: float
+    fastest: float  # processor seconds of the fastest step
 
 
 class Stamps:
@@ -58,8 +60,9 @@ class Stamps:
 
     def turn(self, tokens: int, steps: int) -> Turn:
         """Of the `steps` after the warm ones."""
-        first, last = WARM - 1, WARM - 1 + steps
-        return Turn(tokens, self.clock[last] - self.clock[first], self.processor[last] - self.processor[first])
+        clock, processor = (times[WARM - 1 : WARM + steps] for times in (self.clock, self.processor))
+        fastest = min(after - before for before, after in pairwise(processor))
+        return Turn(tokens, clock[-1] - clock[0], processor[-1] - processor[0], fastest)
 
 
 @cache
