@@ -13,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
+from flows import documents
 from flows.data import ingest
 from flows.trials import ranges, variants
 from model.errors import UserError
@@ -86,7 +87,7 @@ def check(root: Path, sections: dict[str, Any]) -> None:
         UserError: a key is unknown, missing, of the wrong type or out of range, no stage reads a section, a checkpoint to go on from
             is none, or augmentation does not suit an application.
     """
-    graph = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    graph = _stanzas(root)
     known = FREE.union(*(_read(stanza) for stanza in graph.values()))
     for unknown in sorted(set(sections) - known):
         raise UserError(f"params.yaml: {unknown}: unknown section; there is {', '.join(sorted(known))}")
@@ -182,6 +183,18 @@ def _named_where_it_stands(sections: Mapping[str, Any], name: str) -> Iterator[N
         if key is None or not shared or key[1] in params.select(sections, name):
             raise
         raise UserError(str(error).replace(f"{name}.{key[1]}", f"{shared[-1]}.{key[1]}")) from None
+
+
+def _stanzas(root: Path) -> dict[str, dict[str, Any]]:
+    """Those of dvc.yaml; of the shape that is read here, DVC looks at the rest."""
+    stanzas = documents.mapping("dvc.yaml", (root / "dvc.yaml").read_text(encoding="utf-8"), "stages", "mend it")["stages"]
+    if not isinstance(stanzas, Mapping):
+        raise UserError("dvc.yaml: stages: expected a stage a key; mend it")
+    for name, stanza in stanzas.items():
+        body = stanza.get("do", stanza) if isinstance(stanza, Mapping) else None
+        if not (isinstance(body, Mapping) and isinstance(body.get("cmd"), str) and isinstance(body.get("params", []), list)):
+            raise UserError(f"dvc.yaml: stages.{name}: expected `cmd`, one line, and `params`, if there are any, a list; mend it")
+    return dict(stanzas)
 
 
 def _read(stanza: dict[str, Any]) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flows import graph, workspace
 from flows.curves import Follower
+from flows.data import versions
 from flows.graph import Shape
 from flows.proof import ancestry
 from flows.services import recorded
@@ -40,10 +41,8 @@ class Tracked:
 
     def origin(self) -> dict[str, str]:
         """What this lifecycle works from, as far as it is known from its start."""
-        return {
-            "data_version": workspace.data_version(self.root) or "none",
-            "git_commit": workspace.head_commit(self.root) or "none",
-        }
+        used = versions.in_use(self.root)
+        return {"data_version": used.hash if used else "none", "git_commit": workspace.head_commit(self.root) or "none"}
 
     def begins(self, name: str, key: str | None) -> dict[str, str]:
         """A stage is about to run: what its command needs to report about itself. It is taken for not synchronized."""

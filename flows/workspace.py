@@ -1,4 +1,4 @@
-"""The workspace: who may touch it now, and the git and DVC facts of its content."""
+"""The workspace: who may touch it now, and what git says of it."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from ruamel.yaml import YAML
 
 from model.errors import UserError
 
@@ -118,11 +117,3 @@ def head_commit(root: Path) -> str | None:
     if found.returncode == 1 and not found.stderr:
         return None
     raise UserError(f"{root}: not a git repository ({found.stderr.strip()}); run `git init` here, or work in a clone")
-
-
-def data_version(root: Path) -> str | None:
-    """The content hash of `data/` as `data.dvc` has it, or None before the first ingest."""
-    file = root / "data.dvc"
-    if not file.exists():
-        return None
-    return str(YAML(typ="safe").load(file.read_text(encoding="utf-8"))["outs"][0]["md5"])

@@ -1,6 +1,7 @@
 """The data versions there were, as git remembers data.dvc, with what is in them and the models that came out."""
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from flows.data import parts as data_parts
 from flows.data import versions as data_versions
 from flows.data.parts import Part
 from flows.history.git import git, texts
+from model.errors import UserError
 from tasks.registry import records
 
 SEPARATOR = "\x1f"
@@ -75,6 +77,7 @@ def _log(root: Path, revisions: str) -> list[tuple[int, LoggedVersion]]:
     entries = [line.split(SEPARATOR) for line in lines]
     found = []
     for (commit, when, date, message), text in zip(entries, texts(root, (f"{entry[0]}:./data.dvc" for entry in entries)), strict=True):
-        version = data_versions.parse(text or "")
-        found.append((int(when), LoggedVersion(version.hash, date, commit, version.num_files, version.size, message)))
+        with suppress(UserError):  # a run, which keeps the work tree as it is, may have found a broken one
+            version = data_versions.parse(text or "")
+            found.append((int(when), LoggedVersion(version.hash, date, commit, version.num_files, version.size, message)))
     return found

@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ruamel.yaml import YAML
-
+from flows import documents
 from model.errors import UserError
 
 
@@ -23,9 +21,16 @@ class DataVersion:
 
 
 def parse(text: str) -> DataVersion:
-    """The version that the text of a data.dvc names."""
-    out: dict[str, Any] = YAML(typ="safe").load(text)["outs"][0]
-    return DataVersion(str(out["md5"]), int(out.get("size", 0)), int(out.get("nfiles", 0)))
+    """The version that the text of a data.dvc names.
+
+    Raises:
+        UserError: it names none.
+    """
+    remedy = "`git checkout data.dvc` brings back the committed one"
+    match outs := documents.mapping("data.dvc", text, "outs", remedy)["outs"]:
+        case [{"md5": str()}]:
+            return DataVersion(outs[0]["md5"], int(outs[0].get("size", 0)), int(outs[0].get("nfiles", 0)))
+    raise UserError(f"data.dvc: names no data version; {remedy}")
 
 
 def in_use(root: Path) -> DataVersion | None:

@@ -1,13 +1,12 @@
 """A state of the project, as a commit has it, and what going back to it would change here; nothing is changed."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ruamel.yaml import YAML
-
-from flows import graph
+from flows import documents, graph
 from flows import plan as planning
 from flows.content import content_hash
 from flows.data import copies
@@ -91,9 +90,12 @@ def change_to(root: Path, state: Reference, parts: frozenset[Part]) -> Change:
     texts = {path: _text(root, there.get(path)) for path in READ}
     if "data" in parts and not texts["data.dvc"]:
         raise UserError(f"{state}: no data.dvc in commit {commit}; name a state that has data")
-    described: dict[str, dict[str, str]] = {"data": _outs(texts["data.dvc"]), "run": _outs(texts["dvc.lock"])}
+    described: dict[str, dict[str, str]] = {"data": _outs("data.dvc", texts["data.dvc"]), "run": _outs("dvc.lock", texts["dvc.lock"])}
     outs = {path: md5 for part in described if part in parts for path, md5 in described[part].items()}
-    now = _outs(_on_disk_text(root, "dvc.lock")) if "run" in parts else {}
+    now: dict[str, str] = {}
+    if "run" in parts:
+        with suppress(UserError):  # a broken one is what the rollback mends
+            now = _outs("dvc.lock", _on_disk_text(root, "dvc.lock"))
     never = _never_here(root, {path: md5 for path, md5 in outs.items() if now.get(path) == md5 and not (root / path).exists()})
     outs = {path: md5 for path, md5 in outs.items() if path not in never}
     try:
@@ -162,9 +164,10 @@ def _changed(root: Path, files: Files) -> list[str]:
     return [path for path in files if contents.get(path) != ((root / path).read_bytes() if (root / path).is_file() else None)]
 
 
-def _outs(text: str | None) -> dict[str, str]:
+def _outs(name: str, text: str | None) -> dict[str, str]:
     """Hash by path of what a data.dvc or a dvc.lock describes."""
-    described = YAML(typ="safe").load(text) if text else {}
+    key = "outs" if name == "data.dvc" else "stages"
+    described = documents.mapping(name, text, key, "name another state") if text else {}
     entries = [described, *described.get("stages", {}).values()]
     return {out["path"]: out["md5"] for entry in entries for out in entry.get("outs", [])}
 

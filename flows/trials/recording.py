@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import workspace
+from flows.data import versions
 from flows.trials.lanes import Lanes, Trial
 from tasks import studies, tracking
 
@@ -22,7 +23,8 @@ def recorded(places: Lanes, stage: str, study: str, title: str, told: Told) -> I
         yield None
         return
     root = places.root
-    origin = {"stemma.data_version": workspace.data_version(root) or "none", "stemma.git_commit": workspace.head_commit(root) or "none"}
+    used = versions.in_use(root)
+    origin = {"stemma.data_version": used.hash if used else "none", "stemma.git_commit": workspace.head_commit(root) or "none"}
     run_id = studies.open_study(root, study, title, origin)
     status: Literal["FINISHED", "KILLED"] = "KILLED"
     try:

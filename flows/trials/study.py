@@ -58,7 +58,6 @@ def tune(root: Path, stages: Sequence[str], num_trials: int, say: workspace.Say)
 
     They come in the order of the graph, and each has the best numbers of those before it.
 
-
     Raises:
         UserError: no such stage or no ranges, a range is not allowed, or a stage fails with the present numbers.
     """

@@ -158,6 +158,22 @@ def test_a_wrong_assignment_changes_nothing(root, assignment, message):
     assert (root / "params.yaml").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: {a\n  - [\n", r"^dvc.yaml: not valid YAML \(.*\(line: 2\)\); mend it$"),
+        ("stage:\n", r"^dvc.yaml: has no stages; "),
+        ("stages: [prepare]\n", r"^dvc.yaml: stages: expected a stage a key; "),
+        ("stages:\n  prepare:\n  cmd: python -m tasks prepare\n", r"^dvc.yaml: stages.prepare: expected `cmd`, one line, "),
+        ("stages:\n  prepare:\n    cmd: python -m tasks prepare\n    params: prepare\n", r"^dvc.yaml: stages.prepare: expected `cmd`, "),
+    ],
+)
+def test_a_broken_graph_is_one_line(root, text, message):
+    (root / "dvc.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        settings.preview(root, [])
+
+
 def test_a_schedule_longer_than_the_run_is_one_line(root):
     settings.write(root, ["training.decay_share=0.7"])
     expected = "params.yaml: pretrain.encoder: warmup_share 0.4 and decay_share 0.7 of wsd are together longer than the run; lower one"

@@ -50,10 +50,9 @@ def test_a_folder_without_dvc_is_refused(tmp_path: Path) -> None:
         workspace.check(tmp_path)
 
 
-def test_git_facts_of_a_project(project: Path) -> None:
+def test_the_commit_of_a_project(project: Path) -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True).stdout.strip()
     assert workspace.head_commit(project) == head
-    assert str(workspace.data_version(project)).endswith(".dir")
 
 
 def test_a_repository_without_commits_has_no_head(tmp_path: Path) -> None:

@@ -142,3 +142,11 @@ def test_a_version_that_is_gone_back_to_stands_in_the_log_once(root, two):
     git(root, "checkout", "-q", "HEAD~1", "--", "data.dvc")
     git(root, "commit", "-qm", "back")
     assert [(one.hash, one.message, one.in_use) for one in data_log(root)] == [(two[1], "second", False), (two[0], "first", True)]
+
+
+def test_the_log_goes_past_a_commit_whose_data_dvc_is_broken(root, two):
+    (root / "data.dvc").write_text("<<<<<<< HEAD\nouts:\n")
+    git(root, "commit", "-qam", "a merge gone wrong")
+    git(root, "update-ref", "refs/remotes/stemma/run", "HEAD")
+    git(root, "reset", "-q", "--hard", "HEAD~1")
+    assert [one.hash for one in data_log(root)] == [two[1], two[0]]

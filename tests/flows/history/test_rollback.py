@@ -139,6 +139,13 @@ def test_a_rollback_can_be_gone_back_on(project: Path, two: Two) -> None:
     assert git(project, "rev-list", "--count", f"{there}..HEAD") == "3"
 
 
+def test_a_broken_file_is_replaced_like_any_other(project: Path, two: Two) -> None:
+    for name in ("dvc.lock", "data.dvc", "params.yaml"):
+        (project / name).write_text("outs: {a\n  - [\n")
+    back(project, two.first)
+    assert two.before.items() <= state(project).items()  # an output that only the broken dvc.lock named may stay
+
+
 def test_where_head_has_the_state_already_there_is_nothing_to_commit(project: Path, two: Two) -> None:
     git(project, "reset", "-q", "HEAD^")
     done = back(project, two.first)
