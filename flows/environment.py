@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from flows import atomic
+
 QUIET = {  # MLflow takes the word `true` and no other
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -53,12 +55,8 @@ def record(root: Path) -> None:
     content = {"python": f"{sys.version_info.major}.{sys.version_info.minor}", "distributions": installed()}
     text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     file = root / ".stemma" / "environment.json"
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
-        return
-    file.parent.mkdir(exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(file)
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        atomic.write(root, file, text)
 
 
 def installed() -> dict[str, str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,8 +86,12 @@ def foresee(repo: "Repo", root: Path, coming: dict[str, Any] | None = None) -> I
 def recorded_seconds(root: Path) -> dict[str, float]:
     """How long each stage took the last time it ran here."""
     file = root / ".stemma" / "seconds.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return {record["stage"]: record["seconds"] for record in map(json.loads, lines)}
+    found = {}
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
+        with suppress(json.JSONDecodeError):  # a full disk cuts the last line, and the next one begins where it ends
+            record = json.loads(line)
+            found[record["stage"]] = record["seconds"]
+    return found
 
 
 def _foresee(stage: "PipelineStage", decision: Decision, sight: Sight, root: Path) -> None:

@@ -15,6 +15,7 @@ from typing import IO
 
 import psutil
 
+from flows import atomic
 from model.errors import UserError
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -69,9 +70,7 @@ class Group:
         self._record = _folder(root) / f"{self.pid}.json"
         self._record.parent.mkdir(parents=True, exist_ok=True)
         content = {"name": name, "pid": self.pid, "started": psutil.Process(self.pid).create_time()}
-        partial = self._record.with_suffix(".partial")
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(self._record)
+        atomic.write(root, self._record, json.dumps(content))
 
     def wait(self) -> int:
         """The exit code, once the command has ended by itself or by `kill`; what it left behind in its group is ended too."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
-from flows import documents
+from flows import atomic, documents
 from flows.data import ingest
 from flows.trials import ranges, variants
 from model.errors import UserError
@@ -51,9 +51,7 @@ def write(root: Path, assignments: Sequence[str] | None = None, profile: str | N
 
 def save(root: Path, text: str) -> None:
     """Write params.yaml whole or not at all."""
-    partial = root / "params.yaml.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(root / "params.yaml")
+    atomic.write(root, root / "params.yaml", text)
 
 
 def change(root: Path, assignments: Sequence[str] = (), profile: str | None = None) -> str:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from flows import atomic
 from flows.data import versions
 from flows.data.versions import DataVersion
 
@@ -12,7 +13,7 @@ JOURNAL = ".stemma/entering.json"  # there while data.dvc is replaced
 
 def announce(root: Path, version: DataVersion, before: str, after: str) -> None:
     """Note what sources.yaml is to become once `version` is in use."""
-    _replace(root, JOURNAL, json.dumps({"version": version.hash, "before": before, "after": after}))
+    atomic.write(root, root / JOURNAL, json.dumps({"version": version.hash, "before": before, "after": after}))
 
 
 def complete(root: Path) -> str | None:
@@ -29,15 +30,9 @@ def complete(root: Path) -> str | None:
     told = None
     if used and used.hash == noted["version"] and now != noted["after"]:
         if now == noted["before"]:
-            _replace(root, FILE, noted["after"])
+            atomic.write(root, file, noted["after"])
             told = f"{FILE}: an ingest was killed when its data version was in use; its source is entered now"
         else:
             told = f"{FILE}: changed since an ingest was killed; its source is in data/, and the same command again enters it here too"
     journal.unlink()
     return told
-
-
-def _replace(root: Path, name: str, text: str) -> None:
-    partial = root / ".stemma" / f"{Path(name).name}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(root / name)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import workspace
+from flows import atomic, workspace
 from flows.data import copies, ingest
 from flows.data.copies import Copies
 from flows.data.ingest import IngestReport, Say
+from flows.data.versions import DataVersion
 from flows.history import commits
 from model.errors import UserError
 from tasks.intake import forgotten, sources
@@ -108,10 +109,8 @@ def _apply(root: Path, gone: Forgotten, say: Say) -> IngestReport:
     before = [name for name in recorded.get("sources", {}) if name in listed.sources]
     chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
     with ingest.workplace(root, say) as work:
-        return ingest.make(root, work, listed, chosen, say, before=lambda version: _write(root, gone), gone=gone, as_made=True)
 
+        def keep(_: DataVersion) -> None:
+            atomic.write(root, root / forgotten.FILE, gone.listing())
 
-def _write(root: Path, gone: Forgotten) -> None:
-    partial = root / ".stemma" / "forgotten.txt.partial"
-    partial.write_text(gone.listing(), encoding="utf-8")
-    partial.replace(root / forgotten.FILE)
+        return ingest.make(root, work, listed, chosen, say, before=keep, gone=gone, as_made=True)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from filelock import FileLock
 
-from flows import workspace
+from flows import atomic, workspace
 from flows.data import entering, labels, unpacking
 from flows.data import versions as data_versions
 from flows.data.building import Building, Rules, below
@@ -248,7 +248,7 @@ def _code(root: Path) -> str:
 
 def _remember(root: Path, version: DataVersion) -> None:
     record = {"code": _code(root), "data": version.hash}
-    (root / MADE).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    atomic.write(root, root / MADE, json.dumps(record) + "\n")
 
 
 def _made_by_other_code(root: Path, version: DataVersion) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import atomic
 from flows.history import objects
 from flows.history.objects import Listing, Objects
 
@@ -48,9 +49,7 @@ def looking(root: Path) -> Iterator[Callable[[str], list[Part] | None]]:
             found = _found(stores[0], version)
             if found is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                partial = kept.with_suffix(".partial")
-                partial.write_text(json.dumps([asdict(part) for part in found], ensure_ascii=False) + "\n", encoding="utf-8")
-                partial.replace(kept)
+                atomic.write(root, kept, json.dumps([asdict(part) for part in found], ensure_ascii=False) + "\n")
             return found
 
         yield parts_of

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import documents
+from flows import atomic, documents
 from model.errors import UserError
 
 
@@ -61,10 +61,8 @@ def adopt(root: Path, folder: Path, before: Callable[[DataVersion], None] = lamb
     _into_cache(root, folder, version)
     before(version)
     _swap(root, folder)
-    partial = root / ".stemma" / "data.dvc.partial"
     lines = ["outs:", f"- md5: {version.hash}", f"  size: {version.size}", f"  nfiles: {version.num_files}", "  hash: md5", "  path: data"]
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    partial.replace(root / "data.dvc")
+    atomic.write(root, root / "data.dvc", "\n".join(lines) + "\n")
     return version
 
 

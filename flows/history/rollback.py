@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import graph, workspace
+from flows import atomic, graph, workspace
 from flows.content import content_hash
 from flows.data import forgetting
 from flows.data.ingest import ORIGIN
@@ -153,7 +153,7 @@ def _carry_out(root: Path, change: Change, head: str | None, say: Say) -> str | 
         registry = beside.submit(aliases.registry, root, recorded.mlflow_url(root)) if change.moves else None  # while files are copied
         placement.stage(Objects(repo), root, change.outs, root / WORK)
         client = registry and registry.result()
-        _write_journal(root, change, head)
+        atomic.write(root, root / JOURNAL, json.dumps({"change": change.to_json(), "head": head}))
         moved = beside.submit(_move, root, change, client)
         placement.place(root, change.outs, change.gone, root / WORK)
         _write(root, change.files)
@@ -163,15 +163,6 @@ def _carry_out(root: Path, change: Change, head: str | None, say: Say) -> str | 
     made = commits.commit(root, list(change.files), _message(change)) if change.files else None
     (root / JOURNAL).unlink()
     return made
-
-
-def _write_journal(root: Path, change: Change, head: str | None) -> None:
-    partial = root / f"{JOURNAL}.partial"
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump({"change": change.to_json(), "head": head}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(root / JOURNAL)
 
 
 def _move(root: Path, change: Change, client: Any) -> None:

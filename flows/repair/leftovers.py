@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from flows import processes, workspace
+from flows import atomic, processes, workspace
 from flows.data import entering
 from flows.history import checkouts
 from flows.repair.ailments import Ailment
@@ -37,8 +37,7 @@ def locks(root: Path) -> Iterator[Ailment]:
 def partial_files(root: Path) -> Iterator[Ailment]:
     """Files that were being written when the writer was killed; what they were to replace is whole."""
     state = root / ".stemma"
-    found = [*root.glob("*.partial"), *state.glob("*.partial"), *state.glob("*/*.partial"), *state.glob("environment.[0-9]*")]
-    for file in found:
+    for file in (*state.glob("*.partial"), *state.glob("*/*.partial")):
         with suppress(FileNotFoundError):
             if time.time() - file.stat().st_mtime > FRESH:
                 file.unlink()
@@ -77,9 +76,7 @@ def _lock_of_dvc(root: Path) -> Iterator[Ailment]:
         kept = {side: {path: _living(who) for path, who in held.get(side, {}).items()} for side in ("read", "write")}
         kept = {side: {path: who for path, who in entries.items() if who} for side, entries in kept.items()}
         if kept != {side: held.get(side, {}) for side in ("read", "write")}:
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(kept), encoding="utf-8")
-            partial.replace(file)
+            atomic.write(root, file, json.dumps(kept))
             yield Ailment(".dvc/tmp/rwlock", "names processes that are gone", "they are taken out")
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flows import processes
+from flows import atomic, processes
 
 Record = dict[str, Any]  # pid, started (the time of that process), url
 
@@ -17,10 +17,7 @@ def read(root: Path) -> dict[str, Record]:
 
 def write(root: Path, records: dict[str, Record]) -> None:
     """Replace the record."""
-    file = root / ".stemma" / "services.json"
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(records, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(file)
+    atomic.write(root, root / ".stemma" / "services.json", json.dumps(records, indent=2, sort_keys=True) + "\n")
 
 
 def running(root: Path) -> dict[str, Record]:

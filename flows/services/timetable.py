@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flows import atomic
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,7 +90,5 @@ def save(root: Path, content: Timetable | None) -> None:
     file = root / ".stemma" / "schedule.json"
     if content is None:
         file.unlink(missing_ok=True)
-        return
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    partial.replace(file)
+    else:
+        atomic.write(root, file, json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from flows import environment, walk, workspace
+from flows import environment, walk
+from flows.data import versions
 from flows.display import Display
 from flows.proof import ancestry
 from flows.walk import LifecycleResult, Walk
@@ -190,7 +191,7 @@ def registered(finished: Path) -> Callable[..., Version]:
             | {
                 "stemma.checkpoint": "c0ffee" * 8,
                 "stemma.evaluation": "e7a1" * 16,
-                "stemma.data_version": workspace.data_version(finished) or "none",
+                "stemma.data_version": versions.in_use(finished).hash,
                 "stemma.run_commit": "0" * 40,
                 "stemma.code": "stemma_model_abc",
             }

@@ -75,6 +75,13 @@ def test_seconds_are_those_of_the_last_time(finished: Path, walked: Walked, chan
     assert seconds["seed"] == planning.recorded_seconds(finished)["seed"] > 0
 
 
+def test_a_line_that_a_full_disk_has_cut_takes_only_its_neighbour_along(tmp_path: Path) -> None:
+    (tmp_path / ".stemma").mkdir()
+    lines = '{"stage": "seed", "seconds": 1.5}\n{"stage": "who{"stage": "whole", "seconds": 2}\n{"stage": "part@a", "seconds": 3}\n'
+    (tmp_path / ".stemma" / "seconds.jsonl").write_text(lines)
+    assert planning.recorded_seconds(tmp_path) == {"seed": 1.5, "part@a": 3}
+
+
 def test_a_summary_counts_what_would_run_and_adds_up_what_that_took() -> None:
     def told(*stages: tuple[State, float | None]) -> str:
         return planning.summary([StagePlan("one", state, [], seconds) for state, seconds in stages])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import graph, stages, workspace
+from flows.data import versions
 from flows.processes import Pack
 from flows.stages import StageResult
 from model.errors import UserError
@@ -154,7 +155,7 @@ def test_the_workspace_is_free_while_a_command_runs(project: Path, bring: Bring,
 def test_the_content_hash_is_dvcs_own(project: Path, bring: Bring) -> None:
     outs = bring("seed").outs
     assert stages.content_hash(project / "build" / "seed") == outs["build/seed"]
-    assert stages.content_hash(project / "data") == workspace.data_version(project)
+    assert stages.content_hash(project / "data") == versions.in_use(project).hash
     assert stages.content_hash(project / "nothing") is None
 
 

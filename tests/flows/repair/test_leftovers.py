@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from flows import workspace
-from flows.data import entering
+from flows.data import entering, versions
 from flows.data.versions import DataVersion
 from flows.repair import leftovers
 from flows.repair.ailments import Ailment, Check
@@ -63,8 +62,10 @@ def test_a_lock_of_a_killed_git_is_removed(project: Path) -> None:
 
 
 def test_half_written_files_go_and_those_being_written_stay(project: Path) -> None:
-    gone = [old(project / name) for name in ("params.yaml.partial", ".stemma/dvc.lock.partial", ".stemma/environment.123")]
-    new = project / ".stemma/services.partial"
+    gone = [
+        old(project / name) for name in (".stemma/params.yaml.12.partial", ".stemma/mlflow/mlflow.db.partial", ".stemma/dvc.lock.partial")
+    ]
+    new = project / ".stemma/services.json.12.partial"
     new.write_text("half")
     assert len(found(leftovers.partial_files, project)) == len(gone)
     assert not any(file.exists() for file in gone)
@@ -86,7 +87,7 @@ def test_a_source_that_a_killed_ingest_could_not_enter_is_entered(project: Path)
     before, after = "sources: {}", "sources: {new: 1}"
     (project / "sources.yaml").write_text(before)
     (project / ".stemma/locks").mkdir(parents=True, exist_ok=True)
-    for version, left in (("none.dir", before), (workspace.data_version(project), after)):
+    for version, left in (("none.dir", before), (versions.in_use(project).hash, after)):
         entering.announce(project, DataVersion(str(version), 0, 0), before, after)
         [said] = found(leftovers.ingest_left, project)
         assert ("its source is entered now" in said) == (left == after)
