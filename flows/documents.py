@@ -1,6 +1,8 @@
-"""Files of YAML that tools write and git merges: read, or one line that says which is broken."""
+"""Files of YAML and JSON that tools write and git merges: read, or one line that says which is broken."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
@@ -21,3 +23,16 @@ def mapping(name: str, text: str, key: str, remedy: str) -> dict[str, Any]:
     if not isinstance(found, Mapping) or key not in found:
         raise UserError(f"{name}: has no {key}; {remedy}")
     return dict(found)
+
+
+def remembered(file: Path, remedy: str = "`stemma doctor` takes it away") -> Any:
+    """The content of a JSON file of our own.
+
+    Raises:
+        UserError: it is damaged; `remedy` ends the line.
+        FileNotFoundError: there is none.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file}: damaged ({error}); {remedy}") from None

@@ -15,7 +15,7 @@ from typing import IO
 
 import psutil
 
-from flows import atomic
+from flows import atomic, documents
 from model.errors import UserError
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -160,7 +160,7 @@ def _records(root: Path) -> list[dict]:
     records = []
     for file in sorted(_folder(root).glob("*.json")):
         try:
-            records.append(json.loads(file.read_text(encoding="utf-8")))
+            records.append(documents.remembered(file))
         except FileNotFoundError:  # it has just ended
             continue
     return records

@@ -1,15 +1,16 @@
 """`stemma yardsticks`: every comparison of what lies in build/ with simple methods, those that fail with the reason."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flows import documents
 from flows.plan import recorded_seconds
 from model import applications
 from model.errors import UserError
 
+REMEDY = "`stemma run` makes it again"
 LOWER_IS_BETTER = ("bits_per_byte", "masked_cross_entropy")
 
 
@@ -50,7 +51,7 @@ def comparisons(root: Path) -> list[Comparison]:
 
 def _of_bases(root: Path) -> Iterator[Comparison]:
     for file in sorted(root.glob("build/assess/*/assessment.json")):
-        judged = _read(file)
+        judged = documents.remembered(file, REMEDY)
         name, metric = judged["base"], judged["metric"]
         parts = {"all": judged["all"]} | judged["by_lang"] | judged["by_source"]
         for on, part in parts.items():
@@ -62,7 +63,7 @@ def _of_bases(root: Path) -> Iterator[Comparison]:
 
 def _of_applications(root: Path) -> Iterator[Comparison]:
     for file in sorted(root.glob("build/evaluate/*/evaluation.json")):
-        judged = _read(file)
+        judged = documents.remembered(file, REMEDY)
         if "by_lang" not in judged:
             raise UserError(f"{file.relative_to(root)}: of an earlier version; `stemma run` makes it again")
         name, metric = judged["application"], judged["metric"]
@@ -91,7 +92,7 @@ def _trained(root: Path, stage: str) -> str:
     file = root / f"build/metrics/{stage}.json"
     if not file.exists():
         return f"{stage}, which has no numbers now; `stemma run` completes it"
-    numbers, seconds = _read(file), recorded_seconds(root).get(stage)
+    numbers, seconds = documents.remembered(file, REMEDY), recorded_seconds(root).get(stage)
     told = f"{numbers['num_steps']:,.0f} steps"
     if seconds is not None:
         told += f" in {seconds:,.0f} s"
@@ -99,7 +100,3 @@ def _trained(root: Path, stage: str) -> str:
         tokens = numbers["num_tokens"]
         told += f" on {tokens / 1e6:,.1f} M tokens" if tokens >= 1e5 else f" on {tokens:,.0f} tokens"
     return f"{told}, with {numbers['num_parameters'] / 1e6:,.1f} M parameters"
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from flows import atomic
+from flows import atomic, documents
 from flows.data import versions
 from flows.data.versions import DataVersion
 
@@ -24,7 +24,7 @@ def complete(root: Path) -> str | None:
     journal = root / JOURNAL
     if not journal.exists():
         return None
-    noted = json.loads(journal.read_text(encoding="utf-8"))
+    noted = documents.remembered(journal)
     used, file = versions.in_use(root), root / FILE
     now = file.read_text(encoding="utf-8") if file.exists() else None
     told = None

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from filelock import FileLock
 
-from flows import atomic, workspace
+from flows import atomic, documents, workspace
 from flows.data import entering, labels, unpacking
 from flows.data import versions as data_versions
 from flows.data.building import Building, Rules, below
@@ -254,7 +254,7 @@ def _remember(root: Path, version: DataVersion) -> None:
 def _made_by_other_code(root: Path, version: DataVersion) -> bool:
     """Whether this machine made `version`, and with readers or limits that have changed since."""
     made = root / MADE
-    record = json.loads(made.read_text(encoding="utf-8")) if made.exists() else {}
+    record = documents.remembered(made) if made.exists() else {}
     return record.get("data") == version.hash and record["code"] != _code(root)
 
 

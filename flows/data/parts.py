@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import atomic
+from flows import atomic, documents
 from flows.history import objects
 from flows.history.objects import Listing, Objects
 
@@ -43,7 +43,7 @@ def looking(root: Path) -> Iterator[Callable[[str], list[Part] | None]]:
         def parts_of(version: str) -> list[Part] | None:
             kept = root / ".stemma" / "parts" / f"{version}.json"
             if kept.is_file():
-                return [Part(**part) for part in json.loads(kept.read_text(encoding="utf-8"))]
+                return [Part(**part) for part in documents.remembered(kept)]
             if not stores:
                 stores.append(stack.enter_context(objects.opened(root)))
             found = _found(stores[0], version)

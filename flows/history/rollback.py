@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows import atomic, graph, workspace
+from flows import atomic, documents, graph, workspace
 from flows.content import content_hash
 from flows.data import forgetting
 from flows.data.ingest import ORIGIN
@@ -104,7 +104,7 @@ def carry_on(root: Path, say: Say) -> None:
     if not journal.is_file():
         shutil.rmtree(root / WORK, ignore_errors=True)
         return
-    written = json.loads(journal.read_text(encoding="utf-8"))
+    written = documents.remembered(journal)
     change = Change(**written["change"] | {"moves": [AliasMove(**move) for move in written["change"]["moves"]], "rebuilds": []})
     if not _stands(root, written["head"], change):
         say(f"a rollback to {change.title} was killed, and there are other commits since: it is given up")

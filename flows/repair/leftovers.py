@@ -19,7 +19,25 @@ from flows.repair.ailments import Ailment
 from flows.services import recorded
 
 FRESH = 10  # seconds: a file that is being written is renamed long before
+LOST = {
+    "schedule.json": "; set the schedule again",
+    "services.json": "; servers that `stemma up` had started may still run: end them by hand",
+    "rollback.json": "; a rollback was under way: roll back again",
+    "entering.json": "; an ingest was under way: ingest the same again",
+}
 LOCKS_OF_GIT = ("index.lock", "HEAD.lock", "packed-refs.lock", "refs/**/*.lock")
+
+
+def damaged_memories(root: Path) -> Iterator[Ailment]:
+    """Files in which this machine remembers something, and which a disk or another tool has broken."""
+    state = root / ".stemma"
+    for file in (*state.glob("*.json"), *state.glob("processes/*.json"), *state.glob("parts/*.json")):
+        with suppress(FileNotFoundError):  # its owner has just ended
+            try:
+                json.loads(file.read_text(encoding="utf-8"))
+            except ValueError:
+                file.unlink()
+                yield Ailment(file.relative_to(root).as_posix(), "damaged", f"removed{LOST.get(file.name, '')}")
 
 
 def processes_left(root: Path) -> Iterator[Ailment]:

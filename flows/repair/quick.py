@@ -6,6 +6,7 @@ from flows.repair import leftovers, unended
 from flows.repair.ailments import Ailment, Check
 
 CHECKS: list[Check] = [
+    leftovers.damaged_memories,
     leftovers.processes_left,
     leftovers.locks,
     leftovers.partial_files,

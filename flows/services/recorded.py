@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flows import atomic, processes
+from flows import atomic, documents, processes
 
 Record = dict[str, Any]  # pid, started (the time of that process), url
 
@@ -12,7 +12,7 @@ Record = dict[str, Any]  # pid, started (the time of that process), url
 def read(root: Path) -> dict[str, Record]:
     """Every recorded service by name, whatever became of it."""
     file = root / ".stemma" / "services.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return documents.remembered(file) if file.is_file() else {}
 
 
 def write(root: Path, records: dict[str, Record]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flows import atomic
+from flows import atomic, documents
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ Timetable = dict[str, Any]  # cron or every, timezone, and the anchor that inter
 def read(root: Path) -> Timetable | None:
     """The timetable of a project, if it has one."""
     file = root / ".stemma" / "schedule.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return documents.remembered(file) if file.is_file() else None
 
 
 def as_prefect(content: Timetable) -> "CronSchedule | IntervalSchedule":

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from flows import documents
 from flows.data import entering, versions
 from flows.data.versions import DataVersion
 from flows.repair import leftovers
 from flows.repair.ailments import Ailment, Check
+from model.errors import UserError
 
 LONG_GONE = 4_000_000  # above Linux's largest process id
 
@@ -35,9 +37,30 @@ def rwlock(project: Path) -> Path:
 
 
 def test_nothing_is_found_in_a_project_at_rest(finished: Path) -> None:
-    checks = [leftovers.processes_left, leftovers.locks, leftovers.partial_files, leftovers.ingest_left, leftovers.unsealed_checkpoints]
+    checks = [
+        leftovers.damaged_memories,
+        leftovers.processes_left,
+        leftovers.locks,
+        leftovers.partial_files,
+        leftovers.ingest_left,
+        leftovers.unsealed_checkpoints,
+    ]
     checks += [leftovers.services_ended, leftovers.damaged_checkpoints, leftovers.checkouts_left]
     assert [found(check, finished) for check in checks] == [[]] * len(checks)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("schedule.json", "; set the schedule again"), ("parts/a.dir.json", ""), ("ingest.json", ""), ("processes/1.json", "")],
+)
+def test_a_memory_that_cannot_be_read_is_named_by_whoever_reads_it_and_goes(project: Path, name: str, told: str) -> None:
+    file = project / ".stemma" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b'{"read": \xff')
+    with pytest.raises(UserError, match=r"damaged \(.*\); `stemma doctor` takes it away"):
+        documents.remembered(file)
+    assert found(leftovers.damaged_memories, project) == [f".stemma/{name}: damaged; removed{told}"]
+    assert found(leftovers.damaged_memories, project) == []
 
 
 def test_a_lock_list_that_dvc_cannot_read_is_removed(project: Path, rwlock: Path) -> None:
