@@ -12,7 +12,7 @@ from filelock import FileLock
 from flows import documents
 from flows.data import entering, versions
 from flows.data.versions import DataVersion
-from flows.repair import leftovers
+from flows.repair import leftovers, quick
 from flows.repair.ailments import Ailment, Check
 from model.errors import UserError
 
@@ -37,15 +37,7 @@ def rwlock(project: Path) -> Path:
 
 
 def test_nothing_is_found_in_a_project_at_rest(finished: Path) -> None:
-    checks = [
-        leftovers.damaged_memories,
-        leftovers.processes_left,
-        leftovers.locks,
-        leftovers.partial_files,
-        leftovers.ingest_left,
-        leftovers.unsealed_checkpoints,
-    ]
-    checks += [leftovers.services_ended, leftovers.damaged_checkpoints, leftovers.checkouts_left]
+    checks = [*quick.CHECKS, leftovers.services_ended, leftovers.damaged_checkpoints, leftovers.checkouts_left]
     assert [found(check, finished) for check in checks] == [[]] * len(checks)
 
 
