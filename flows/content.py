@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,12 @@ def content_hash(path: Path) -> str | None:
     files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
     listing = json.dumps([{"md5": _md5(file), "relpath": name} for name, file in files], sort_keys=True)
     return hashlib.md5(listing.encode()).hexdigest() + ".dir"
+
+
+def can_go(path: Path, cached: Callable[[str], str]) -> bool:
+    """Whether DVC's cache, which keeps an object where `cached` says, has the bytes of all that lies at a path."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return all(held.is_file() and _md5(held) == md5 for md5 in map(_md5, files) for held in [Path(cached(md5))])
 
 
 def drop_damaged(out: "Output") -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows import workspace
-from flows.content import content_hash, drop_damaged
+from flows.content import can_go, content_hash, drop_damaged
 from model.errors import UserError
 
 if TYPE_CHECKING:
@@ -157,9 +157,9 @@ def upstream(described: Mapping[str, Shape], targets: Iterable[str]) -> set[str]
 
 
 def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
-    """See that what `data.dvc` and its like describe is there; missing data comes from the cache if `checkout`.
+    """See that what `data.dvc` and its like describe is there; what is not there, or only in part, comes from the cache if `checkout`.
 
-    Returns what is missing and in the cache: its content by path.
+    Returns what is not there and in the cache: its content by path.
 
     Raises:
         UserError: data was edited, or is missing and not whole in the cache.
@@ -170,22 +170,22 @@ def check_sources(repo: "Repo", checkout: bool) -> dict[str, Any]:
             continue
         for out in stage.outs:
             if out.exists:
-                if out.changed_checksum():
+                if not out.changed_checksum():
+                    continue
+                if not can_go(Path(out.fs_path), out.cache.oid_to_path):
                     keep = f"`dvc add {out.def_path}` makes them a data version"
-                    raise UserError(
-                        f"{out.def_path}: not the files of {_file(stage)}; {keep}, `dvc checkout {_file(stage)}` drops the changes"
-                    )
-                continue
+                    drop = f"`dvc checkout --force {_file(stage)}` drops the changes"
+                    raise UserError(f"{out.def_path}: not the files of {_file(stage)}; {keep}, {drop}")
             again = "`stemma ingest` makes it again, `stemma pull` fetches it from a remote"
             if out.changed_cache():
-                raise UserError(f"{out.def_path}: missing, and objects of {_file(stage)} are not in the DVC cache; {again}")
+                raise UserError(f"{out.def_path}: files of {_file(stage)} are missing here and in the DVC cache; {again}")
             missing[out.fs_path] = out.get_obj()
             if checkout:
                 out.checkout(force=True)
                 if content_hash(Path(out.fs_path)) != out.hash_info.value:
                     drop_damaged(out)
                     out.remove()
-                    raise UserError(f"{out.def_path}: missing, and damaged in the DVC cache; {again}")
+                    raise UserError(f"{out.def_path}: files of {_file(stage)} are missing here and damaged in the DVC cache; {again}")
     return missing
 
 

@@ -200,7 +200,8 @@ def opened(
         with graph.changing(root, display.says) as repo:
             for name in stages.prune(repo):
                 display.says(f"{name}: pruned, params.yaml no longer names it")
-            graph.check_sources(repo, checkout=True)
+            for path in graph.check_sources(repo, checkout=True):
+                display.says(f"{Path(path).name}: checked out of the DVC cache")
             shapes = graph.shapes(repo)
             foreseen = _foreseen(repo, root)
         steps = Walk(root, display, shapes, foreseen, only, force)

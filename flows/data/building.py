@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from flows.data import archives, origins, unpacking
 from model.errors import UserError
@@ -15,6 +16,7 @@ from tasks.examples import canonical
 from tasks.intake import rows as intake
 from tasks.intake.forgotten import Forgotten
 from tasks.intake.sources import Archive, Source
+from tasks.intake.splits import SPLITS
 from tasks.readers import Row
 
 Say = Callable[[str], None]
@@ -185,6 +187,14 @@ def below(root: Path, source: Source) -> list[Path]:
     if not found:
         raise UserError(f"sources.yaml: {source.path}: no file matches {', '.join(source.files)}; mend the path or the pattern")
     return sorted(found, key=lambda file: file.relative_to(place).as_posix())
+
+
+def stands(data: Path, name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the files below `data` are there that hold the rows of a source, with this entry in what `data` was made from."""
+    if entry["target"] == "corpus":
+        return bool(corpus_files(data, name))
+    folder = data / entry["target"]
+    return folder.is_dir() and (entry["reader"] is None or all((folder / f"{split}.parquet").is_file() for split in SPLITS))
 
 
 def corpus_files(data: Path, name: str) -> list[Path]:

@@ -19,7 +19,7 @@ from filelock import FileLock
 from flows import atomic, documents, workspace
 from flows.data import entering, labels, unpacking
 from flows.data import versions as data_versions
-from flows.data.building import Building, Rules, below
+from flows.data.building import Building, Rules, below, stands
 from flows.data.versions import DataVersion
 from model.errors import UserError
 from model.params import STRICT, Positive, Share
@@ -137,7 +137,7 @@ def make(
     gone = gone or forgotten.read(root)
     origin = _origin(root, listed, chosen, numbers, gone)
     version = checked_out(root, work, say)
-    recorded = recorded_origin(root) if version and (as_made or not _made_by_other_code(root, version)) else {}
+    recorded = _standing(root) if version and (as_made or not _made_by_other_code(root, version)) else {}
     if version and recorded == origin:
         before(version)
         return IngestReport(version, changed=False)
@@ -167,6 +167,13 @@ def recorded_origin(root: Path) -> dict[str, Any]:
     """What `data/` says it was made from; nothing if it does not say."""
     file = root / "data" / ORIGIN
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _standing(root: Path) -> dict[str, Any]:
+    """The same, without the sources of which a file is gone: somebody has deleted it and made that a version with `dvc add`."""
+    recorded = recorded_origin(root)
+    entries = recorded.get("sources", {})
+    return recorded and recorded | {"sources": {name: entry for name, entry in entries.items() if stands(root / "data", name, entry)}}
 
 
 @contextmanager
@@ -219,7 +226,7 @@ def checked_out(root: Path, work: Path, say: Say) -> DataVersion | None:
     if there == version:
         return version
     with workspace.lock(root, say):
-        if there.num_files and not data_versions.is_kept(root, there):
+        if not data_versions.can_go(root, there):
             raise UserError("data: holds changes that are in no data version; keep them with `dvc add data`, or delete data/")
         if version is None or not data_versions.checkout(root, version, work / "checkout"):
             return None

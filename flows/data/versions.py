@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import atomic, documents
+from flows import atomic, content, documents
 from model.errors import UserError
 
 
@@ -57,8 +57,10 @@ def adopt(root: Path, folder: Path, before: Callable[[DataVersion], None] = lamb
     data.dvc, replaced in one step, is what decides: killed before it, the old version is in use and can be checked out again.
     `before` is told the version just before `data/` changes.
     """
-    version = of_folder(folder)
+    version, used = of_folder(folder), in_use(root)
     _into_cache(root, folder, version)
+    if used and of_folder(root / "data") == used:
+        _into_cache(root, root / "data", used)  # the cache may have lost of it what goes now
     before(version)
     _swap(root, folder)
     lines = ["outs:", f"- md5: {version.hash}", f"  size: {version.size}", f"  nfiles: {version.num_files}", "  hash: md5", "  path: data"]
@@ -91,12 +93,18 @@ def checkout(root: Path, version: DataVersion, folder: Path) -> bool:
     return True
 
 
-def is_kept(root: Path, version: DataVersion) -> bool:
-    """Whether DVC's cache knows this version. The workspace lock must be held."""
+def can_go(root: Path, there: DataVersion) -> bool:
+    """Whether DVC's cache has every byte of `data/`, where `there` lies; what it lacks of a version that it knows is put into it first.
+
+    The workspace lock must be held.
+    """
     from dvc.repo import Repo
 
     with Repo(str(root)) as repo:
-        return Path(repo.cache.local.oid_to_path(version.hash)).exists()
+        cached = repo.cache.local.oid_to_path
+        if Path(cached(there.hash)).exists():
+            _into_cache(root, root / "data", there)
+        return content.can_go(root / "data", cached)
 
 
 def _into_cache(root: Path, folder: Path, version: DataVersion) -> None:

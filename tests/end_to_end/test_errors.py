@@ -76,7 +76,7 @@ def damage(file: Path) -> None:
 def test_data_that_is_missing_in_the_cache_too_says_so(project: Project) -> None:
     project.cached("data", "data.dvc")[0].unlink()
     shutil.rmtree(project.root / "data")
-    assert project.stemma("run").line.startswith("data: missing, and objects of data.dvc are not in the DVC cache; ")
+    assert project.stemma("run").line.startswith("data: files of data.dvc are missing here and in the DVC cache; ")
 
 
 def test_data_that_is_damaged_in_the_cache_is_not_used(project: Project) -> None:

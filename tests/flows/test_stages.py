@@ -168,10 +168,21 @@ def test_an_unknown_stage_is_a_line(bring: Bring) -> None:
 def test_edited_data_is_refused_with_both_ways_out(project: Path) -> None:
     (project / "data" / "words.txt").write_text("other\n")
     with (
-        pytest.raises(UserError, match=r"data: not the files of data\.dvc; `dvc add data` .* `dvc checkout data.dvc`"),
+        pytest.raises(UserError, match=r"data: not the files of data\.dvc; `dvc add data` .* `dvc checkout --force data.dvc`"),
         graph.changing(project) as repo,
     ):
         graph.check_sources(repo, checkout=True)
+
+
+def test_data_of_which_the_cache_has_every_byte_is_checked_out_again(project: Path) -> None:
+    words = project / "data" / "words.txt"
+    words.rename(project / "data" / "other.txt")
+    with graph.opened(project) as repo:
+        assert list(graph.check_sources(repo, checkout=False)) == [str(project / "data")]
+    assert not words.exists()
+    with graph.changing(project) as repo:
+        graph.check_sources(repo, checkout=True)
+    assert [file.name for file in (project / "data").iterdir()] == ["words.txt"]
 
 
 def test_missing_data_comes_back_from_the_cache_or_says_what_to_do(project: Path) -> None:
@@ -182,7 +193,7 @@ def test_missing_data_comes_back_from_the_cache_or_says_what_to_do(project: Path
     shutil.rmtree(project / "data")
     shutil.rmtree(project / ".dvc" / "cache" / "files")
     with (
-        pytest.raises(UserError, match=r"data: missing, and objects of data\.dvc are not in the DVC cache; `stemma ingest`"),
+        pytest.raises(UserError, match=r"data: files of data\.dvc are missing here and in the DVC cache; `stemma ingest`"),
         graph.changing(project) as repo,
     ):
         graph.check_sources(repo, checkout=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
+from flows import workspace
 from flows.data import versions as data_versions
 from flows.data.ingest import IngestReport, ingest
 from flows.data.log import data_log
@@ -131,6 +132,34 @@ def test_a_damaged_cache_object_is_noticed_and_the_data_made_again(root):
     assert data_versions.of_folder(root / "data") == version
     shutil.rmtree(root / "data")
     assert quiet(root) == IngestReport(version, changed=False)
+
+
+def test_a_deleted_file_comes_back_from_the_cache(root):
+    version = quiet(root).version
+    (root / "data" / "sentiment" / "train.parquet").unlink()
+    assert quiet(root) == IngestReport(version, changed=False)
+    assert data_versions.of_folder(root / "data") == version
+
+
+def test_a_file_that_a_version_made_by_hand_lacks_is_made_again(root):
+    version = quiet(root).version
+    (root / "data" / "sentiment" / "train.parquet").unlink()
+    subprocess.run([sys.executable, "-m", "dvc", "add", "--quiet", "data"], cwd=root, check=True)
+    assert data_versions.in_use(root) != version
+    assert quiet(root).version == version
+
+
+def test_what_the_cache_has_lost_of_a_version_is_kept_before_its_data_goes(root):
+    version = quiet(root).version
+    for file in (root / ".dvc" / "cache" / "files").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    write_reviews(root, 41)
+    assert quiet(root).changed
+    with workspace.lock(root):
+        (root / ".stemma" / "checkout").mkdir()
+        assert data_versions.checkout(root, version, root / ".stemma" / "checkout")
+    assert data_versions.of_folder(root / "data") == version
 
 
 def test_changes_by_hand_are_never_thrown_away(root):

@@ -80,7 +80,7 @@ def test_a_commit_without_code_or_data_is_one_line(project: Path, shipped: Path)
         checkouts.require_project(shipped, first)
     shutil.rmtree(shipped / ".dvc/cache")
     with (
-        pytest.raises(UserError, match=r"data: missing, and objects of data.dvc are not in the DVC cache"),
+        pytest.raises(UserError, match=r"data: files of data.dvc are missing here and in the DVC cache"),
         checkouts.isolated(shipped, git(shipped, "rev-parse", "HEAD")),
     ):
         pass
