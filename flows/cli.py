@@ -52,7 +52,7 @@ STOPPED = 128 + signal.SIGINT
 
 
 def main(root: Path) -> None:
-    """Run the command line on the project at `root`; a UserError, or a full disk, is one line on stderr and exit code 1."""
+    """Run the command line on the project at `root`; a UserError, or what the disk refuses, is one line on stderr and exit code 1."""
     environment.quiet(root)
     try:
         environment.record(root)
@@ -61,9 +61,9 @@ def main(root: Path) -> None:
         typer.echo(str(error).replace("\n", "\\n"), err=True)
         sys.exit(1)
     except room.MET as error:
-        if not room.explains(root, error):
+        if (line := room.told(root, error)) is None:
             raise
-        typer.echo(f"{root}: no room on its disk ({error}); make some, and the same command again goes on", err=True)
+        typer.echo(line, err=True)
         sys.exit(1)
     except (KeyboardInterrupt, SystemExit) as ended:  # Typer makes the latter of the former
         code = ended.code if isinstance(ended, SystemExit) else STOPPED

@@ -1,4 +1,4 @@
-"""Room on the disk: anything that writes may find none."""
+"""What a disk may refuse to anything that writes: it is full, or not the user's to write to."""
 
 import errno
 import shutil
@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 MET = (OSError, sqlite3.OperationalError)  # how it is told
 LEAST = 1 << 20  # bytes; with less, what git or a database could not do was for that
 
@@ -20,3 +21,12 @@ def explains(root: Path, error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in FULL:
         return True
     return lacks(root) or (isinstance(error, sqlite3.OperationalError) and "disk" in str(error))
+
+
+def told(root: Path, error: Exception) -> str | None:
+    """One line about an error that is the disk's; None about another."""
+    if explains(root, error):
+        return f"{root}: no room on its disk ({error}); make some, and the same command again goes on"
+    if isinstance(error, OSError) and error.errno in DENIED and error.filename and Path(error.filename).is_relative_to(root):
+        return f"{error.filename}: {error.strerror}; Stemma writes below {root}: run it as the owner, or work in a clone of your own"
+    return None

@@ -42,12 +42,12 @@ def inside(root: Path) -> Iterator[None]:
 
 
 @contextmanager
-def lifecycle_lock(root: Path, say: Say | None = None) -> Iterator[None]:
-    """Hold the right to run the lifecycle: one `stemma run` at a time, the next one waits and says who runs."""
+def lifecycle_lock(root: Path, say: Say | None = None, verb: str = "run") -> Iterator[None]:
+    """Hold the right to run the lifecycle, or to change what it reads and writes: one at a time, the next one waits and says for whom."""
     file = _lifecycle(root)
     with _held(file, lambda: f"another {_holder(file)} is at work; waiting for it to end", say):
         holder = file.with_suffix(".json")
-        holder.write_text(json.dumps({"pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}), encoding="utf-8")
+        holder.write_text(json.dumps({"verb": verb, "pid": os.getpid(), "since": f"{datetime.now():%H:%M:%S}"}), encoding="utf-8")
         try:
             yield
         finally:
@@ -74,7 +74,7 @@ def _holder(file: Path) -> str:
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):  # it has only just begun
         return "`stemma run`"
-    return f"`stemma run` (pid {found['pid']}, since {found['since']})"
+    return f"`stemma {found['verb']}` (pid {found['pid']}, since {found['since']})"
 
 
 @contextmanager
@@ -116,4 +116,7 @@ def head_commit(root: Path) -> str | None:
         return found.stdout.strip()
     if found.returncode == 1 and not found.stderr:
         return None
+    if "dubious ownership" in found.stderr:
+        allow = f"`git config --global --add safe.directory '{root}'` allows it"
+        raise UserError(f"{root}: it belongs to somebody else, so git refuses to work in it; {allow}")
     raise UserError(f"{root}: not a git repository ({found.stderr.strip()}); run `git init` here, or work in a clone")

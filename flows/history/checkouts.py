@@ -126,11 +126,12 @@ def _share_state(root: Path, project: Path) -> None:
 def _configure(root: Path, project: Path, cache: Path) -> None:
     """DVC's settings as they are in the project now, remotes and all, and not as the commit has them."""
     from dvc.config import Config, merge
+    from dvc.config_schema import RelPath
 
     present = Config(str(root / ".dvc")).read()
     with Config(str(project / ".dvc")).edit("local") as local:
         merge(local, {key: present[key] for key in ("core", "cache", "remote") if key in present})
-        local["cache"]["dir"] = str(cache)
+        local["cache"]["dir"] = RelPath(str(cache))  # a plain path would be written in ASCII
 
 
 def _bequeath(root: Path, place: Path, heir: Path) -> None:

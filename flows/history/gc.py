@@ -92,7 +92,7 @@ def _outputs(record: Path) -> Iterator[str]:
 
 @contextmanager
 def _alone(root: Path, say: workspace.Say | None) -> Iterator[None]:
-    with workspace.lifecycle_lock(root, say), checkouts.none_begins(root), graph.changing(root, say):
+    with workspace.lifecycle_lock(root, say, "gc"), checkouts.none_begins(root), graph.changing(root, say):
         if checkouts.in_use(root):
             raise UserError("gc: a run is at work in a checkout, and what it has made is in no commit yet; try again when it has ended")
         yield

@@ -22,6 +22,7 @@ from tasks.registry import records
 from tasks.registry.identity import hash_of
 
 State = Literal["same", "differs", "failed", "not rebuilt"]
+SAID = {"not rebuilt": "was not rebuilt"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ class Verdict:
         if self.same:
             return f"{self.model}: what is stored has the bytes it was registered with"
         parts = [f"stored bytes differ: {', '.join(wrong)}"] if wrong else []
-        parts += [f"{self.first.stage} is the first that {self.first.state}: {self.first.detail}"] if self.first else []
+        parts += (
+            [f"{self.first.stage} is the first that {SAID.get(self.first.state, self.first.state)}: {self.first.detail}"]
+            if self.first
+            else []
+        )
         return f"{self.model}: {'; '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows import workspace
+from flows import graph, workspace
 from flows.history import rollback
 from flows.repair import leftovers, mending, quick, unended
 from flows.repair.ailments import Ailment, Check
+from model.errors import UserError
 
 
 def doctor(root: Path) -> list[Ailment]:
@@ -36,9 +37,23 @@ def _rollback_unfinished(root: Path) -> Iterator[Ailment]:
         yield Ailment("rollback", "one was killed half-way", "; ".join(said))
 
 
+def _data_of_another_version(root: Path) -> Iterator[Ailment]:
+    """Files that a killed ingest has left, or that somebody deleted; a run would see to it too."""
+    if not (root / "data").exists():  # a clone that has taken nothing in yet
+        return
+    try:
+        with graph.changing(root) as repo:
+            for path in graph.check_sources(repo, checkout=True):
+                yield Ailment(Path(path).name, "not what its .dvc file says", "checked out of the DVC cache")
+    except UserError as error:
+        found, _, todo = str(error).partition("; ")
+        yield Ailment("data", found.removeprefix("data: "), todo=todo)
+
+
 AT_REST: list[Check] = [
     *quick.CHECKS,
     _rollback_unfinished,
+    _data_of_another_version,
     leftovers.damaged_checkpoints,
     leftovers.checkouts_left,
     unended.mlflow,

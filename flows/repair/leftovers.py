@@ -18,6 +18,7 @@ from flows.history import checkouts
 from flows.repair.ailments import Ailment
 from flows.services import recorded
 
+OLD = 60  # seconds: longer than another tool than git holds a lock of git's
 FRESH = 10  # seconds: a file that is being written is renamed long before
 LOST = {
     "schedule.json": "; set the schedule again",
@@ -115,7 +116,7 @@ def _locks_of_git(root: Path) -> Iterator[Ailment]:
     if not folder.is_dir():  # inside a larger repository, or a worktree: not ours alone
         return
     for file in [file for pattern in LOCKS_OF_GIT for file in folder.glob(pattern)]:
-        if any(process.info["name"] == "git" for process in psutil.process_iter(["name"])):
+        if time.time() - file.stat().st_mtime < OLD or any(process.info["name"] == "git" for process in psutil.process_iter(["name"])):
             yield Ailment(file.relative_to(root).as_posix(), "git may be at work", todo="remove it if no git command runs here")
         else:
             file.unlink(missing_ok=True)

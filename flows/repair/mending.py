@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from flows.history.objects import Objects
 from flows.repair.ailments import Ailment
 from tasks import tracking
 from tasks.registry import records
+
+DATA_AGAIN = "`stemma ingest` makes it again where sources.yaml and its files are as they were"
 
 
 def objects_of_versions(root: Path) -> Iterator[Ailment]:
@@ -63,7 +66,7 @@ def _mended(root: Path, found: Objects, md5: str, places: list[Path], told: str)
     if file.exists():
         file.chmod(0o644)
         file.unlink()
-    partial = root / ".stemma" / "object.partial"
+    partial = root / ".stemma" / f"object-{os.getpid()}.partial"
     for source in places:
         if content_hash(source) == md5:
             if source.is_dir():
@@ -75,9 +78,8 @@ def _mended(root: Path, found: Objects, md5: str, places: list[Path], told: str)
         with stream, partial.open("wb") as copy:
             shutil.copyfileobj(stream, copy)
         return _adopted(partial, file, md5, told, "brought back from the DVC remote")
-    return Ailment(
-        md5, told, todo="`stemma pull` fetches it where a remote has it, `stemma verify` rebuilds the version and says if it is the same"
-    )
+    otherwise = DATA_AGAIN if places[0].is_relative_to(root / "data") else "`stemma verify` rebuilds the version and says if it is the same"
+    return Ailment(md5, told, todo=f"`stemma pull` fetches it where a remote has it, {otherwise}")
 
 
 def _listing(folder: Path) -> str:

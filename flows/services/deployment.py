@@ -30,13 +30,13 @@ from prefect.types import DateTime
 from flows.history import checkouts
 from flows.lifecycle import lifecycle
 from flows.services import prefect_server, timetable
+from flows.services.timetable import Timetable
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
 
-async def deployment(root: Path, name: str) -> RunnerDeployment:
-    """The lifecycle of the project at `root`, with its schedule."""
-    content = timetable.read(root)
+async def deployment(root: Path, name: str, content: Timetable | None) -> RunnerDeployment:
+    """The lifecycle of the project at `root`, with its timetable."""
     return await lifecycle.ato_deployment(
         name=name,
         schedules=[timetable.as_prefect(content)] if content else [],
@@ -46,9 +46,9 @@ async def deployment(root: Path, name: str) -> RunnerDeployment:
     )
 
 
-async def deploy(root: Path, name: str) -> UUID:
-    """Create the deployment on the server, or give it the schedule that is in `.stemma/schedule.json` now."""
-    return await (await deployment(root, name)).aapply()
+async def deploy(root: Path, name: str, content: Timetable | None) -> UUID:
+    """Create the deployment on the server, or give it this timetable."""
+    return await (await deployment(root, name, content)).aapply()
 
 
 async def serve(root: Path, name: str, ready: Path) -> None:
@@ -56,7 +56,7 @@ async def serve(root: Path, name: str, ready: Path) -> None:
     while not prefect_server.answers(os.environ["PREFECT_API_URL"]):
         await asyncio.sleep(0.2)
     runner = Runner(name=name, limit=1, pause_on_shutdown=False)
-    identity = await runner.aadd_deployment(await deployment(root, name))
+    identity = await runner.aadd_deployment(await deployment(root, name, timetable.read(root)))
     async with get_client() as client:
         await reconcile(client, root, identity)
     ready.write_text(str(os.getpid()), encoding="utf-8")

@@ -52,7 +52,7 @@ def _left_here(root: Path) -> list[str]:
     if not file.exists():
         return []
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=1)) as database:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as database:
             found = database.execute(UNENDED).fetchall()
     except sqlite3.Error:  # being made, or of another Prefect: a server will tell
         return []

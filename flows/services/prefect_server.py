@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
@@ -45,7 +46,7 @@ def answers(url: str) -> bool:
             return response.status == 200
     except HTTPError as error:
         return error.code in (401, 403)  # there, and particular about whom it talks to
-    except (URLError, OSError, ValueError):
+    except (URLError, OSError, ValueError, HTTPException):
         return False
 
 

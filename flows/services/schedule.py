@@ -7,6 +7,7 @@ import os
 import socket
 import urllib.request
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,7 +23,7 @@ def schedule(root: Path, cron: str | None = None, every: str | None = None, time
     """Set or remove the schedule, here and on the server; says when it runs first.
 
     Raises:
-        UserError: the time cannot be read, or there is no server to keep it.
+        UserError: the time cannot be read, or there is no server that keeps it.
     """
     if sum(map(bool, (cron, every, remove))) != 1:
         raise UserError(f"schedule: give a cron line, --every or --remove, one of them; such as {EXAMPLE}")
@@ -31,14 +32,18 @@ def schedule(root: Path, cron: str | None = None, every: str | None = None, time
     url = prefect_server.named(root)
     if url is None:
         raise UserError("schedule: there is no server to keep it; run `stemma up` first, or set PREFECT_API_URL")
-    timetable.save(root, content)
 
+    import httpx
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.services import deployment
 
     with temporary_settings({PREFECT_API_URL: url}):
-        asyncio.run(deployment.deploy(root, deployment_name(root)))
+        try:
+            asyncio.run(deployment.deploy(root, deployment_name(root), content))
+        except httpx.HTTPError as error:
+            raise UserError(f"schedule: the server at {url} does not take it ({' '.join(str(error).split())}); see its log") from None
+    timetable.save(root, content)
     if first is None:
         return "not scheduled any more"
     waits = "" if recorded.runner_is_running(root) else ", and starts when `stemma up` has started the runner"
@@ -79,5 +84,5 @@ def _runs(root: Path, url: str, which: dict[str, Any], sort: str, limit: int) ->
     try:
         with urllib.request.urlopen(request, timeout=5) as response:
             return json.load(response)
-    except (URLError, OSError):
+    except (URLError, OSError, HTTPException):
         return []

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from flows import atomic, documents
 from model.errors import UserError
@@ -15,6 +15,7 @@ from model.errors import UserError
 if TYPE_CHECKING:
     from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
+LOCALTIME = Path("/etc/localtime")  # a link into the time zones, by their names
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 EXAMPLE = '`stemma schedule "0 2 * * *"` or `stemma schedule --every 6h`'
 
@@ -64,8 +65,8 @@ def _interval(every: str) -> timedelta:
 
 def _local_zone() -> str:
     """The zone this machine's clock is set to, by name; UTC where it has none."""
-    link = Path("/etc/localtime").resolve()
-    return os.environ.get("TZ") or str(link).rpartition("/zoneinfo/")[2] or "UTC"
+    _, _, linked = str(LOCALTIME.resolve()).partition("/zoneinfo/")
+    return next((zone for zone in (os.environ.get("TZ"), linked) if zone in available_timezones()), "UTC")
 
 
 def first(content: Timetable) -> datetime:

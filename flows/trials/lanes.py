@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import graph, plan, processes, settings, stages
+from flows.data import forgetting
 from flows.display import Display
 from flows.graph import Shape
 from flows.history import checkouts, run_commits
@@ -197,6 +198,7 @@ def opened(root: Path, display: Display) -> Iterator[Lanes]:
         UserError: git refuses, or the data is not in the cache.
     """
     width = int(params.select(params.read(root / "params.yaml"), "run.parallel_stages"))
+    forgetting.keep_away(root, display.says)
     tree = run_commits.with_results(root, run_commits.snapshot(root))
     head = commit_of(root, "HEAD")
     commit = git(root, "commit-tree", tree, *(["-p", head] if head else []), stdin="trials\n", variables=run_commits.AUTHOR | SAME_DATE)

@@ -31,6 +31,12 @@ def test_a_verb_that_cannot_write_says_so_in_one_line(project: Path) -> None:
     assert line.endswith("; make some, and the same command again goes on")
 
 
+def test_a_project_that_may_not_be_written_to_is_one_line(tmp_path: Path) -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / ".stemma/locks/workspace"))
+    assert str(room.told(tmp_path, refused)).startswith(f"{tmp_path}/.stemma/locks/workspace: Permission denied; ")
+    assert room.told(tmp_path, PermissionError(errno.EACCES, "Permission denied", "/elsewhere")) is None
+
+
 @pytest.mark.parametrize(
     ("error", "explained"),
     [

@@ -29,13 +29,13 @@ def test_the_lock_is_held_by_one_at_a_time_and_the_next_is_told(tmp_path: Path) 
 
 def test_who_waits_for_a_lifecycle_is_told_whose_it_is(tmp_path: Path) -> None:
     heard: list[str] = []
-    with workspace.lifecycle_lock(tmp_path):
+    with workspace.lifecycle_lock(tmp_path, verb="gc"):
         other = threading.Thread(target=lambda: workspace.lifecycle_lock(tmp_path, heard.append).__enter__(), daemon=True)
         other.start()
         while not heard:
             other.join(0.01)
     other.join()
-    assert "`stemma run` (pid " in heard[0]
+    assert "`stemma gc` (pid " in heard[0]
 
 
 def test_a_folder_outside_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,6 +43,12 @@ def test_a_folder_outside_git_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / ".dvc").mkdir()
     with pytest.raises(UserError, match=r"not a git repository .*; run `git init` here"):
         workspace.check(tmp_path)
+
+
+def test_a_repository_of_another_user_is_told_with_what_git_wants(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UserError, match=rf"belongs to somebody else, .* --global --add safe\.directory '{project}'` allows it$"):
+        workspace.check(project)
 
 
 def test_a_folder_without_dvc_is_refused(tmp_path: Path) -> None:

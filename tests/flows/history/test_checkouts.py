@@ -74,6 +74,12 @@ def test_its_cache_is_the_projects_or_an_empty_one(shipped: Path, tmp_path: Path
         assert subprocess.check_output([*asked, "status"], cwd=place, text=True)
 
 
+def test_the_path_of_a_project_may_have_any_letters(shipped: Path) -> None:
+    moved = shipped.rename(shipped.parent / "项目 ä")
+    with checkouts.isolated(moved, git(moved, "rev-parse", "HEAD")) as place:
+        assert (place / "data/words.txt").exists()
+
+
 def test_a_commit_without_code_or_data_is_one_line(project: Path, shipped: Path) -> None:
     first = git(shipped, "rev-parse", "HEAD^")
     with pytest.raises(UserError, match=rf"{first[:10]}: no Stemma project in this commit, flows/cli.py is not there"):

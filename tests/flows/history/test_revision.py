@@ -25,6 +25,15 @@ def test_a_rev_that_names_no_project_is_one_line(shipped: Path) -> None:
         revision.run(shipped, "HEAD^")
 
 
+def test_what_was_forgotten_since_is_kept_away_from_an_older_commit(tmp_path: Path) -> None:
+    now, then = tmp_path / "now", tmp_path / "then"
+    for root, hashes in ((now, "ab"), (then, "ac")):
+        root.mkdir()
+        (root / "forgotten.txt").write_text("".join(f"{one * 64}\n" for one in hashes))
+    revision._forget_too(now, then)
+    assert (then / "forgotten.txt").read_text().split() == [one * 64 for one in "abc"]
+
+
 @pytest.mark.e2e
 @pytest.mark.usefixtures("homes")
 def test_a_commit_runs_beside_another_run_and_leaves_the_work_tree_as_it_is(shipped: Path, walked: Callable[..., LifecycleResult]) -> None:

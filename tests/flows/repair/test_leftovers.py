@@ -71,6 +71,8 @@ def test_a_dead_process_loses_its_lock_and_a_living_one_keeps_it(project: Path, 
 
 def test_a_lock_of_a_killed_git_is_removed(project: Path) -> None:
     (project / ".git/index.lock").touch()
+    assert found(leftovers.locks, project) == [".git/index.lock: git may be at work; remove it if no git command runs here"]
+    old(project / ".git/index.lock")
     [said] = found(leftovers.locks, project)
     assert said.startswith(".git/index.lock: ")
     assert (project / ".git/index.lock").exists() == ("git may be at work" in said)

@@ -68,7 +68,7 @@ def test_what_is_nowhere_else_is_explained_and_the_damaged_object_goes(finished:
     (finished / "data/words.txt").write_text("edited")
     [ailment] = mended(finished)
     assert ailment.done == ""
-    assert "`stemma verify` rebuilds the version" in ailment.todo
+    assert "`stemma ingest` makes it again" in ailment.todo
     assert not held.exists()
     assert [one.found for one in mended(finished)] == ["data/words.txt of sentiment/1: missing in the DVC cache"]
 

@@ -5,9 +5,11 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +23,7 @@ from ruamel.yaml import YAML
 from flows import lifecycle
 from flows.history import run_commits
 from flows.history.git import git
-from flows.services import schedule
+from flows.services import prefect_server, schedule, timetable
 from model.errors import UserError
 
 from ..conftest import commit, stemma
@@ -48,6 +50,48 @@ def test_what_cannot_be_scheduled_is_said_in_one_line(project: Path, arguments: 
         schedule.schedule(project, **arguments)
     assert "\n" not in str(raised.value)
     assert schedule.describe(project) is None
+
+
+@pytest.fixture
+def server() -> Iterator[Callable[[bytes], str]]:
+    """The address of one that answers everything with the same bytes."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve(answer: bytes) -> str:
+        def loop() -> None:
+            with suppress(OSError):  # closed in the end
+                while True:
+                    asking, _ = listening.accept()
+                    with asking:
+                        asking.recv(2**16)
+                        asking.sendall(answer)
+
+        threading.Thread(target=loop, daemon=True).start()
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+
+    yield serve
+    listening.close()
+
+
+def test_what_speaks_no_http_is_no_server(server: Callable[[bytes], str]) -> None:
+    assert not prefect_server.answers(server(b"SSH-2.0-OpenSSH\r\n"))
+
+
+def test_a_schedule_that_the_server_refuses_is_one_line_and_not_kept(
+    project: Path, server: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{}")
+    monkeypatch.setattr(prefect_server, "named", lambda root: url)
+    with pytest.raises(UserError, match=rf"^schedule: the server at {url} does not take it \(.*404.*\); see its log$"):
+        schedule.schedule(project, every="6h")
+    assert schedule.describe(project) is None
+
+
+@pytest.mark.parametrize(("zone", "meant"), [("Europe/Berlin", "Europe/Berlin"), ("CET-1CEST", "UTC"), ("", "UTC")])
+def test_a_zone_without_a_name_is_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, meant: str) -> None:
+    monkeypatch.setenv("TZ", zone)
+    monkeypatch.setattr(timetable, "LOCALTIME", tmp_path / "localtime")
+    assert timetable.build(None, "6h", None)["timezone"] == meant
 
 
 @pytest.mark.e2e

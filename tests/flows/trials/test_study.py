@@ -18,8 +18,10 @@ import psutil
 import pytest
 
 from flows import processes, settings
+from flows.data import forgetting
+from flows.display import Display
 from flows.history.git import git
-from flows.trials import study
+from flows.trials import lanes, study
 from flows.trials.study import Tuned
 from flows.walk import LifecycleResult
 from model.errors import UserError
@@ -62,6 +64,15 @@ def test_the_best_numbers_are_found_written_with_comments_kept_and_restored(lear
 
 
 @pytest.mark.slow
+def test_trials_see_no_record_that_is_forgotten(learning: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken_out(root: Path, say: Callable[[str], None]) -> None:
+        (root / "learn.sh").write_text("without it")
+
+    monkeypatch.setattr(forgetting, "keep_away", taken_out)
+    with Display(learning) as display, lanes.opened(learning, display) as opened:
+        assert git(learning, "show", f"{opened.commit}:learn.sh") == "without it"
+
+
 def test_the_same_seed_tries_the_same_and_nothing_runs_twice(learning: Path, ran: Ran) -> None:
     found = tuned(learning)
     finished = {name: times for name, times in ran().items() if not name.startswith("began")}
