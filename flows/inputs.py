@@ -103,7 +103,8 @@ def _checked(application: Application, row: Mapping[str, Any], where: str) -> di
     for name in application.INPUTS:
         kind = application.SCHEMA.field(name).type
         if row.get(name) is None:
-            raise UserError(f"{where}: {name} is missing; this application needs {', '.join(application.INPUTS)}")
+            there = ", ".join(f"{column!s:.40}" for column in row) or "nothing"
+            raise UserError(f"{where}: {name} is missing, there is {there}; this application needs {', '.join(application.INPUTS)}")
         try:
             inputs[name] = pa.scalar(_typed(row[name], kind), kind).as_py()
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError):

@@ -93,14 +93,6 @@ class Tracked:
         names = [name.removeprefix("evaluate@") for name in self.shapes if name.startswith("evaluate@")]
         return [name for name in names if f"finetune@{name}" in self.shapes]
 
-    def registered(self) -> list[dict[str, Any]] | None:
-        """The models, if the present checkpoint of every application is a version already and the registry can be asked; else None."""
-        try:
-            found = [model for application in self.applications() if (model := self._registered(application))]
-        except tracking.TrackingError:
-            return None
-        return found if len(found) == len(self.applications()) else None
-
     def register(self, application: str, results: Mapping[str, StageResult], commit: dict[str, str]) -> dict[str, Any]:
         """Register an application's checkpoint unless it is; its version, with what the evaluation says of it. `commit`: `Seal.facts`.
 
@@ -152,10 +144,6 @@ class Tracked:
 
     def _evaluation(self, application: str) -> Path:
         return self.root / self.shapes[f"evaluate@{application}"].out
-
-    def unsynchronized(self) -> list[str]:
-        """Stages whose runs MLflow may not know, or not wholly."""
-        return [name for name in self.shapes if self._marker(name).exists()]
 
     def close(self, status: Status, results: list[StageResult], run_commit: str) -> None:
         """End the parent run, if there is one; it and all runs that no earlier lifecycle has named a commit to get `run_commit`."""

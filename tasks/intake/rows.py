@@ -67,10 +67,11 @@ def take(
     """
     num_rows = num_forgotten = left_out = 0
     reasons: Counter[str] = Counter()
+    first: dict[str, str] = {}
     quarantine.mkdir(exist_ok=True)
     file = quarantine / f"{name}.jsonl"
     judge = _corpus_judge(name, source) if source.target == "corpus" else _application_judge(source)
-    with file.open("w", encoding="utf-8") as log:
+    with file.open("w", encoding="utf-8", errors="backslashreplace") as log:  # a reason may quote what UTF-8 cannot hold
         for found in _read(name, source, files):
             row = found if isinstance(found, Refused) else judge(found)
             if not isinstance(row, Refused) and forgotten.holds(row, source.target):
@@ -83,11 +84,14 @@ def take(
                     put(row, written)
                     continue
                 row = Refused(_place(found), f"{len(written):,} bytes, more than ingest.max_row_bytes allows")
-            log.write(json.dumps({"where": row.where, "reason": row.reason}, ensure_ascii=True) + "\n")
+            log.write(json.dumps({"where": row.where, "reason": row.reason}, ensure_ascii=False) + "\n")
             left_out += not row.counts
-            reasons[row.reason[:100]] += 1
+            kind = row.reason.partition(", got ")[0][:100]  # whatever the value was
+            reasons[kind] += 1
+            first.setdefault(kind, row.reason[:100])
             if len(reasons) > 1000:  # all of them different, and so of no use
-                reasons = Counter({"several reasons": reasons.total()})
+                reasons, first = Counter({"several reasons": reasons.total()}), {}
+    reasons = Counter({first[kind] if count == 1 else kind: count for kind, count in reasons.items()})
     num_refused = reasons.total() - left_out
     if not num_refused + left_out:
         file.unlink()

@@ -29,12 +29,12 @@ def read(
     `quoting` none, a quote is a character like others.
 
     Raises:
-        UserError: a column is missing or there twice, or a quote is never closed.
+        UserError: a column is missing or there twice, the first line cannot be read, or a quote is never closed.
     """
     form = {"delimiter": delimiter, "quoting": csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL}
     for file in files:
         records = _records(file, encoding, form, max_lines)
-        fields = header or next((record for _, record in records if not isinstance(record, Refused)), [])
+        fields = header or _first_line(records)
         if repeated := sorted({name for name in fields if fields.count(name) > 1}):
             raise UserError(f"{file.name}: two columns are called {repeated[0]!r}; rename one in its first line")
         wanted = columns or {name: name for name in fields}
@@ -49,6 +49,14 @@ def read(
                 row = {column: found[field].strip() for column, field in wanted.items()} | dict(constants or {})
                 if all(row[name] for name in filled) and not any(_opens(row[other], row[name]) for name, other in (lead or {}).items()):
                     yield Found(where, row)
+
+
+def _first_line(records: Iterator[tuple[str, list[str] | Refused]]) -> list[str]:
+    for where, record in records:
+        if isinstance(record, Refused):
+            raise UserError(f"{where}: {record.reason}")
+        return record
+    return []
 
 
 def _records(file: Path, encoding: str, form: Mapping[str, Any], max_lines: int) -> Iterator[tuple[str, list[str] | Refused]]:

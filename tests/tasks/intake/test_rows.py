@@ -109,6 +109,20 @@ def test_too_many_refused_rows_are_one_line(tmp_path):
         intake.take("notes", source("corpus"), files, tmp_path / "quarantine", LIMITS, nowhere)
 
 
+def test_a_refused_row_is_named_in_its_own_letters(tmp_path):
+    (tmp_path / "评论.jsonl").write_text('{"text": 1, "label": "\\ud800"}\n{"text": "好", "label": "x"}\n', encoding="utf-8")
+    reviews = Source(license="MIT", target="sentiment", reader="jsonl")
+    intake.take("评", reviews, [tmp_path / "评论.jsonl"], tmp_path / "quarantine", intake.Limits(1.0, 1000), nowhere)
+    assert '"where": "评论.jsonl:1"' in (tmp_path / "quarantine/评.jsonl").read_text(encoding="utf-8")
+
+
+def test_one_fault_is_counted_as_one_whatever_the_values(tmp_path):
+    rows = [{"text": number, "label": "x"} for number in range(3)] + [{"text": "fine", "label": [1]}, {"text": "fine", "label": "x"}]
+    reviews = Source(license="MIT", target="sentiment", reader="jsonl")
+    taken = intake.take("reviews", reviews, jsonl(tmp_path, rows), tmp_path / "quarantine", intake.Limits(1.0, 1000), nowhere)
+    assert taken.reasons == {"text: expected str": 3, "label: expected str, got [1]": 1}
+
+
 def test_a_source_without_rows_is_one_line(tmp_path):
     with pytest.raises(UserError, match=r"^sources\.yaml: notes: no rows in its 1 files; "):
         intake.take("notes", source("corpus"), jsonl(tmp_path, []), tmp_path / "quarantine", LIMITS, nowhere)

@@ -61,6 +61,16 @@ def test_lines_in_another_encoding_are_refused_by_number(tmp_path):
     assert list(read("text", [file], {"max_characters": 100, "encoding": "latin-1"})) == [{"text": "café", "lang": None}]
 
 
+def test_columns_that_cannot_be_read_are_told_with_the_encoding(tmp_path):
+    file = tmp_path / "评论.csv"
+    file.write_bytes("内容,标签\n好,1\n".encode("gb18030"))
+    with pytest.raises(UserError, match=r"^评论\.csv:1: not utf-8-sig at byte 0; give its encoding, such as --option encoding=gb18030$"):
+        list(read("csv", [file], {"columns": {"text": "内容"}}))
+    with pytest.raises(UserError, match=r"such as --option encoding=utf-8$"):
+        list(read("csv", [file], {"columns": {"text": "内容"}, "encoding": "ascii"}))
+    assert list(read("csv", [file], {"columns": {"text": "内容"}, "encoding": "gb18030"})) == [{"text": "好"}]
+
+
 def test_tags_are_stripped_from_a_tagged_newspaper(tmp_path):
     file = write(tmp_path, "news.txt", "迈向/v  充满/v  希望/n\n１/m  张/q  ）/w\n\n")
     assert [row["text"] for row in read("tagged", [file], {"max_characters": 100, "lang": "zh"})] == ["迈向充满希望\n１张）"]
