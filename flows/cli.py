@@ -268,6 +268,7 @@ def predict(
         list[str] | None, typer.Argument(help="Inputs, one an argument; column=value or JSON where an input has several columns.")
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Inputs from a .txt, .jsonl, .csv or .parquet file instead.")] = None,
+    column: cli_ingest.Column = None,
     output: Annotated[str, typer.Option("--format", help="table or jsonl.")] = "table",
     version: Annotated[str | None, typer.Option(help="An alias or a version number; champion, if MODEL names none.")] = None,
     strategy: Strategy = None,
@@ -284,13 +285,16 @@ def predict(
     Example: `stemma predict sentiment "What a film!" "这家酒店很好"`
     """
     from flows import predict as predictions
+    from flows.data import additions
 
     if output not in ("table", "jsonl"):
         raise UserError(f"--format {output}: no such format; there is table and jsonl")
     decoding = _given(locals(), Decoding)
     application, version = predictions.named(model, version)
     with Console(stderr=True).status(f"{application}@{version}: loading and predicting"):
-        rows = predictions.predict(context.obj, application, texts or [], file, version, decoding)
+        rows = predictions.predict(
+            context.obj, application, texts or [], file, version, decoding, additions.pairs("--column", column or [])
+        )
     if output == "jsonl":
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -33,8 +34,8 @@ def from_arguments(application: Application, texts: Sequence[str]) -> list[dict[
     return [_checked(application, row, f"input {number}") for number, row in enumerate(rows, 1)]
 
 
-def from_file(application: Application, file: Path) -> list[dict[str, Any]]:
-    """Rows of a file with a column for each input; in a .txt file a line is one.
+def from_file(application: Application, file: Path, columns: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, Any]]:
+    """Rows of a file with a column for each input, of this name or as `columns` call it; in a .txt file a line is one.
 
     Raises:
         UserError: the file is missing, of another format, or lacks a column.
@@ -44,11 +45,26 @@ def from_file(application: Application, file: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise UserError(f"{file}: no such file; give one of {FORMATS}")
     try:
-        return [_checked(application, row, f"{file}: row {number}") for number, row in enumerate(_read(application, file), 1)]
+        return [_of_columns(application, row, columns, f"{file}: row {number}") for number, row in enumerate(_read(application, file), 1)]
     except UnicodeDecodeError as error:
         raise UserError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except pa.ArrowInvalid as error:
         raise UserError(f"{file}: not a readable Parquet file ({error}); write it again") from None
+
+
+def _of_columns(application: Application, row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> dict[str, Any]:
+    """The inputs of a row of a file.
+
+    Raises:
+        UserError: a column is missing.
+    """
+    called = {name: columns.get(name, name) for name in application.INPUTS}
+    if unknown := columns.keys() - called.keys():
+        raise UserError(f"--column {min(unknown)}: no such input; this application has {', '.join(application.INPUTS)}")
+    if missing := [name for name in called if row.get(called[name]) is None]:
+        there = ", ".join(f"{column!s:.40}" for column in row) or "nothing"
+        raise UserError(f"{where}: no {called[missing[0]]}, there is {there}; `--column {missing[0]}=NAME` says which one is meant")
+    return _checked(application, {name: row[column] for name, column in called.items()}, where)
 
 
 def _read(application: Application, file: Path) -> Iterator[Mapping[str, Any]]:
@@ -103,8 +119,7 @@ def _checked(application: Application, row: Mapping[str, Any], where: str) -> di
     for name in application.INPUTS:
         kind = application.SCHEMA.field(name).type
         if row.get(name) is None:
-            there = ", ".join(f"{column!s:.40}" for column in row) or "nothing"
-            raise UserError(f"{where}: {name} is missing, there is {there}; this application needs {', '.join(application.INPUTS)}")
+            raise UserError(f"{where}: {name} is missing; this application needs {', '.join(application.INPUTS)}")
         try:
             inputs[name] = pa.scalar(_typed(row[name], kind), kind).as_py()
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError):

@@ -5,6 +5,7 @@ from dataclasses import fields
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from flows import inputs
@@ -37,10 +38,11 @@ def predict(
     file: Path | None = None,
     version: str = "champion",
     decoding: Mapping[str, Any] | None = None,
+    columns: Mapping[str, str] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
     """Inputs and predictions of a registered model, a row each; `version` is an alias or a number.
 
-    `decoding` overrides numbers of Decoding; what it leaves out is as in the model's evaluation.
+    `decoding` overrides numbers of Decoding; what it leaves out is as in the model's evaluation. `columns`, {input: column}, is of the file.
 
     Raises:
         UserError: there is no such application, model or file, or an input is wrong.
@@ -48,7 +50,9 @@ def predict(
     described = applications.load(application)
     if bool(texts) == bool(file):
         raise UserError("predict: needs texts or --file, one of them; `stemma predict --help` shows an example")
-    rows = inputs.from_file(described, file) if file else inputs.from_arguments(described, texts)
+    if columns and not file:
+        raise UserError("--column: says how the columns of a --file are called; texts have none")
+    rows = inputs.from_file(described, file, columns) if file else inputs.from_arguments(described, texts)
     unknown = set(decoding or {}) - {number.name for number in fields(Decoding)}
     if unknown:
         raise UserError(f"{min(unknown)}: no such number; there is {', '.join(number.name for number in fields(Decoding))}")

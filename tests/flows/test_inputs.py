@@ -35,7 +35,7 @@ def test_words_are_split_at_spaces_or_stand_in_a_list() -> None:
         (["context=a", "question=b", "answer=c"], r"^answer: no such input; this application has context, question$"),
         (["Who?"], r'Who\?: this application has several inputs, each an argument; write "context=..." "question=...", or a JSON object'),
         (["context=He left. question=Who?"], "each an argument; write"),
-        (["question=Who?"], "input 1: context is missing, there is question; this application needs context, question"),
+        (["question=Who?"], "input 1: context is missing; this application needs context, question"),
         (["question= ", "context=She did."], "input 1: question is empty, so there is nothing to answer; leave it out, or fill it in"),
         (['{"question": '], r'argument: {"question": is not JSON'),
         (['{"question": 1, "context": "x"}'], "input 1: question is 1, and should be text; change it"),
@@ -70,8 +70,8 @@ def test_files_of_each_format_give_the_same_rows(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"text": "x"}\n[1]\n', r"a.jsonl: line 2: \[1\] is not a JSON object"),
-        ("a.jsonl", b'{"text": "x"}\n{}\n', "a.jsonl: row 2: text is missing"),
-        ("a.csv", b"words\nx\n", "a.csv: row 1: text is missing, there is words; this application needs text$"),
+        ("a.jsonl", b'{"text": "x"}\n{}\n', "a.jsonl: row 2: no text, there is nothing; "),
+        ("a.csv", b"words\nx\n", "a.csv: row 1: no text, there is words; `--column text=NAME` says which one is meant$"),
         ("a.txt", b"\xff\xfe", "a.txt: not UTF-8 at byte 0"),
         ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
         ("a.docx", b"", "a.docx: cannot read .docx; use one of .txt, .jsonl, .csv, .parquet"),
@@ -81,6 +81,13 @@ def test_a_file_that_cannot_be_used_is_named_with_the_place(tmp_path: Path, name
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         inputs.from_file(SENTIMENT, tmp_path / name)
+
+
+def test_columns_may_have_other_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("内容,id\n好,1\n", encoding="utf-8")
+    assert inputs.from_file(SENTIMENT, tmp_path / "a.csv", {"text": "内容"}) == [{"text": "好"}]
+    with pytest.raises(UserError, match="--column label: no such input; this application has text"):
+        inputs.from_file(SENTIMENT, tmp_path / "a.csv", {"label": "id"})
 
 
 def test_a_missing_file_and_lines_for_several_columns_are_refused(tmp_path: Path) -> None:
