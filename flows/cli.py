@@ -289,12 +289,10 @@ def predict(
 
     if output not in ("table", "jsonl"):
         raise UserError(f"--format {output}: no such format; there is table and jsonl")
-    decoding = _given(locals(), Decoding)
+    decoding, columns = _given(locals(), Decoding), additions.pairs("--column", column or [])
     application, version = predictions.named(model, version)
     with Console(stderr=True).status(f"{application}@{version}: loading and predicting"):
-        rows = predictions.predict(
-            context.obj, application, texts or [], file, version, decoding, additions.pairs("--column", column or [])
-        )
+        rows = predictions.predict(context.obj, application, texts or [], file, version, decoding, columns)
     if output == "jsonl":
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))

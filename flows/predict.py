@@ -42,7 +42,8 @@ def predict(
 ) -> list[dict[str, Any]]:
     """Inputs and predictions of a registered model, a row each; `version` is an alias or a number.
 
-    `decoding` overrides numbers of Decoding; what it leaves out is as in the model's evaluation. `columns`, {input: column}, is of the file.
+    `decoding` overrides numbers of Decoding; what it leaves out is as in the model's evaluation. `columns` says what the
+    file calls the inputs.
 
     Raises:
         UserError: there is no such application, model or file, or an input is wrong.
