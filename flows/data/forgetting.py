@@ -60,8 +60,9 @@ def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = Non
         raise UserError(f"{file}: {error}") from None
     if not asked:
         raise UserError(f"{file}: no record in it; give one a line, as text or as a row in JSON")
-    gone = Forgotten(forgotten.read(root).hashes | asked)
-    report = _apply(root, gone, say)
+    with ingest.workplace(root, say) as work:
+        gone = Forgotten(forgotten.read(root).hashes | asked)
+        report = _apply(root, work, _origin(root, work, say), gone, say)
     message = f"Forget {len(asked)} records\n\nData version {report.version.hash}.\n"
     made = commits.commit(root, ["data.dvc", forgotten.FILE], message) if commit else None
     num_found, remaining = copies.remaining(root, Forgotten(asked), say)
@@ -73,10 +74,11 @@ def reapply(root: Path, say: Say) -> IngestReport | None:
 
     Data of the user's own making, which does not say what it was made from, is left alone.
     """
-    gone = forgotten.read(root)
-    if not gone.hashes or not _held(_origin(root, say), gone):
+    if not forgotten.read(root).hashes:
         return None
-    return _apply(root, gone, say)
+    with ingest.workplace(root, say) as work:
+        gone, recorded = forgotten.read(root), _origin(root, work, say)
+        return _apply(root, work, recorded, gone, say) if _held(recorded, gone) else None
 
 
 def outstanding(root: Path) -> bool:
@@ -96,21 +98,18 @@ def _held(recorded: Mapping[str, Any], gone: Forgotten) -> bool:
     return bool(recorded) and not gone.hashes <= set(recorded.get("forgotten", ()))
 
 
-def _origin(root: Path, say: Say) -> dict[str, Any]:
+def _origin(root: Path, work: Path, say: Say) -> dict[str, Any]:
     """What the data version in use was made from; it is checked out first where it is not."""
-    with ingest.workplace(root, say) as work:
-        return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
+    return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
 
 
-def _apply(root: Path, gone: Forgotten, say: Say) -> IngestReport:
+def _apply(root: Path, work: Path, recorded: Mapping[str, Any], gone: Forgotten, say: Say) -> IngestReport:
     """The sources that `data/` was made from, without what is gone; nothing is read or fetched again unless sources.yaml has changed."""
-    recorded = _origin(root, say)
     listed = sources.read(root / "sources.yaml")
     before = [name for name in recorded.get("sources", {}) if name in listed.sources]
     chosen = {name: listed.sources[name] for name in before} or sources.choose(listed, [])
-    with ingest.workplace(root, say) as work:
 
-        def keep(_: DataVersion) -> None:
-            atomic.write(root, root / forgotten.FILE, gone.listing())
+    def keep(_: DataVersion) -> None:
+        atomic.write(root, root / forgotten.FILE, gone.listing())
 
-        return ingest.make(root, work, listed, chosen, say, before=keep, gone=gone, as_made=True)
+    return ingest.make(root, work, listed, chosen, say, before=keep, gone=gone, as_made=True)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from flows.data.ingest import ingest
 from flows.history import rollback
 from model.errors import UserError
 from tasks import tables
+from tasks.intake import sources
 from tasks.intake.forgotten import hash_of_text
 
 pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
@@ -57,9 +59,13 @@ def everything(root):
     return {row["text"] for file in (root / "data").glob("*/*.parquet") for row in tables.rows(file)}
 
 
-def forget(root, *records):
+def written(*records):
     Path("records").write_text("\n".join(records), encoding="utf-8")
-    return forgetting.forget(root, Path("records"), say=quiet)
+    return Path("records")
+
+
+def forget(root, *records):
+    return forgetting.forget(root, written(*records), say=quiet)
 
 
 def test_a_record_goes_from_every_part_and_what_remains_is_told(root):
@@ -101,6 +107,25 @@ def test_forgetting_more_keeps_what_was_forgotten(root):
     forget(root, "Review 9 is what it is.")
     assert not {"Review 7 is what it is.", "Review 9 is what it is."} & everything(root)
     assert len((root / "forgotten.txt").read_text().split()) == 2
+
+
+def test_an_ingest_beside_it_keeps_its_source(root, monkeypatch):
+    Path("more.txt").write_text("Another note.", encoding="utf-8")
+    beside = threading.Thread(target=add, args=(root, ["more.txt"], Wish(target="corpus")), kwargs={"commit": False, "say": quiet})
+    read = sources.read
+
+    def read_late(file):
+        patch.undo()
+        beside.start()
+        beside.join(1)
+        return read(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "read", read_late)
+        forgetting.forget(root, written("Review 7 is what it is."), commit=False, say=quiet)
+    beside.join()
+    assert "Another note." in everything(root)
+    assert "Review 7 is what it is." not in everything(root)
 
 
 @pytest.mark.parametrize(
