@@ -75,6 +75,7 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
     with ingest.workplace(root, say) as work:
+        recorded = ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
         kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
         files = building.opened(kept, work / "new", rules.unpacking, say)
         if wish.target == PRETRAINED:
@@ -83,7 +84,6 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         text, name = _entered(before, _source(kept, files, wish), wish)
         listed = sources.parse(text)
         source = listed.sources[name]
-        recorded = ingest.recorded_origin(root)
         chosen = _chosen(listed, name, wish, recorded)
         announce = partial(entering.announce, root, before=before, after=text)
         report = ingest.make(root, work, listed, chosen, say, before=announce, at_hand={name: files})

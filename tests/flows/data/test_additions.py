@@ -69,6 +69,17 @@ def test_more_of_the_same_is_appended_as_if_all_had_come_at_once(root):
     assert ingest(root, say=lambda line: None).version == added.report.version  # from nothing
 
 
+def test_where_data_is_missing_the_optional_sources_of_its_version_stay(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    text = (root / "sources.yaml").read_text(encoding="utf-8")
+    (root / "sources.yaml").write_text(text.replace("synthetic: true", "synthetic: true, optional: true"), encoding="utf-8")
+    shutil.rmtree(root / "data")
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    taken_in(root, "notes.txt", target="corpus")
+    assert (root / "data" / "srl").exists()
+
+
 def test_a_single_label_is_told_as_nothing_to_learn(root):
     rows = "".join(f"Bed {number},good\n" for number in range(60))
     (root / "more.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
