@@ -63,7 +63,8 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
     Whatever goes wrong, or if it is killed, nothing has changed, or the same call again brings it to its end.
 
     Raises:
-        UserError: there is no such thing, no reader knows it, too many rows are refused, or the limits of params.yaml are passed.
+        UserError: there is no such thing, no reader knows it, too many rows are refused, the limits of params.yaml are passed, or
+            the data in use is of the user's own making.
     """
     say = say or ingest.to_stderr
     workspace.check(root)
@@ -75,7 +76,7 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
     with ingest.workplace(root, say) as work:
-        recorded = ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
+        recorded = ingest.origin_in_use(root, work, say)
         kept = origins.keep(root, work, given, rules.unpacking.max_unpacked_bytes)
         files = building.opened(kept, work / "new", rules.unpacking, say)
         if wish.target == PRETRAINED:

@@ -46,7 +46,8 @@ def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = Non
     """Make a data version without the records that `file` lists, and remember them in forgotten.txt, so that none comes in again.
 
     Raises:
-        UserError: the file is missing or no list of records, or a split would be left without rows.
+        UserError: the file is missing or no list of records, a split would be left without rows, or the data in use is of the user's own
+            making.
     """
     say = say or ingest.to_stderr
     workspace.check(root)
@@ -62,7 +63,7 @@ def forget(root: Path, file: Path, *, commit: bool = True, say: Say | None = Non
         raise UserError(f"{file}: no record in it; give one a line, as text or as a row in JSON")
     with ingest.workplace(root, say) as work:
         gone = Forgotten(forgotten.read(root).hashes | asked)
-        report = _apply(root, work, _origin(root, work, say), gone, say)
+        report = _apply(root, work, ingest.origin_in_use(root, work, say), gone, say)
     message = f"Forget {len(asked)} records\n\nData version {report.version.hash}.\n"
     made = commits.commit(root, ["data.dvc", forgotten.FILE], message) if commit else None
     num_found, remaining = copies.remaining(root, Forgotten(asked), say)
@@ -77,7 +78,7 @@ def reapply(root: Path, say: Say) -> IngestReport | None:
     if not forgotten.read(root).hashes:
         return None
     with ingest.workplace(root, say) as work:
-        gone, recorded = forgotten.read(root), _origin(root, work, say)
+        gone, recorded = forgotten.read(root), ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
         return _apply(root, work, recorded, gone, say) if _held(recorded, gone) else None
 
 
@@ -96,11 +97,6 @@ def keep_away(root: Path, say: Say) -> None:
 
 def _held(recorded: Mapping[str, Any], gone: Forgotten) -> bool:
     return bool(recorded) and not gone.hashes <= set(recorded.get("forgotten", ()))
-
-
-def _origin(root: Path, work: Path, say: Say) -> dict[str, Any]:
-    """What the data version in use was made from; it is checked out first where it is not."""
-    return ingest.recorded_origin(root) if ingest.checked_out(root, work, say) else {}
 
 
 def _apply(root: Path, work: Path, recorded: Mapping[str, Any], gone: Forgotten, say: Say) -> IngestReport:

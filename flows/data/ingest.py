@@ -176,6 +176,22 @@ def _standing(root: Path) -> dict[str, Any]:
     return recorded and recorded | {"sources": {name: entry for name, entry in entries.items() if stands(root / "data", name, entry)}}
 
 
+def origin_in_use(root: Path, work: Path, say: Say) -> dict[str, Any]:
+    """What the version in use was made from, checked out first where it is not; nothing if there is none, or it cannot be had.
+
+    Raises:
+        UserError: it does not say, so it cannot be made anew with more or less in it.
+    """
+    if checked_out(root, work, say) is None:
+        return {}
+    if recorded := recorded_origin(root):
+        return recorded
+    raise UserError(
+        f"data: does not say what it was made from (no {ORIGIN}), so it cannot be made anew with this change; make the change in a copy "
+        "of it, then `dvc add data`, or let `stemma ingest` make it what sources.yaml says first"
+    )
+
+
 @contextmanager
 def workplace(root: Path, say: Say) -> Iterator[Path]:
     """An empty folder for one ingest at a time; what a killed one left in it is gone, and what it had announced is done."""

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from flows.data import versions
 from flows.data.additions import Wish, add
 from tasks import tables
 
@@ -53,3 +54,11 @@ def taken_in(root, *given, commit=True, **wish):
 def texts(root, target="sentiment"):
     files = sorted((root / "data" / target).glob("*.parquet"))
     return {row["text"] for file in files for row in tables.rows(file)}
+
+
+def own_data(root):
+    """`data/` as a person made it, who ran `dvc add data`."""
+    made = root / ".stemma" / "own"
+    (made / "corpus").mkdir(parents=True)
+    (made / "corpus" / "own.txt").write_text("Of our own.", encoding="utf-8")
+    return versions.adopt(root, made)

@@ -19,7 +19,7 @@ from flows.proof import ancestry
 from model.errors import UserError
 from tasks import tables
 
-from .conftest import SOURCES, git, reviews, taken_in, texts
+from .conftest import SOURCES, git, own_data, reviews, taken_in, texts
 
 pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
 
@@ -78,6 +78,16 @@ def test_where_data_is_missing_the_optional_sources_of_its_version_stay(root):
     (root / "notes.txt").write_text("A note.", encoding="utf-8")
     taken_in(root, "notes.txt", target="corpus")
     assert (root / "data" / "srl").exists()
+
+
+def test_data_of_the_users_own_making_is_not_replaced_by_the_default_sources(root):
+    own = own_data(root)
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^data: does not say what it was made from \(no sources\.json\), .*; make the change in a copy"):
+        taken_in(root, "notes.txt", target="corpus")
+    assert data_versions.in_use(root) == data_versions.of_folder(root / "data") == own
+    assert (root / "sources.yaml").read_text(encoding="utf-8") == SOURCES
+    assert ingest(root, say=lambda line: None).rows.keys() == {f"srl/{split}.parquet" for split in ("test", "train", "validation")}
 
 
 def test_a_single_label_is_told_as_nothing_to_learn(root):

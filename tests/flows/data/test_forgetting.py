@@ -19,6 +19,8 @@ from tasks import tables
 from tasks.intake import sources
 from tasks.intake.forgotten import hash_of_text
 
+from .conftest import own_data
+
 pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
 
 PARAMS = """
@@ -107,6 +109,16 @@ def test_forgetting_more_keeps_what_was_forgotten(root):
     forget(root, "Review 9 is what it is.")
     assert not {"Review 7 is what it is.", "Review 9 is what it is."} & everything(root)
     assert len((root / "forgotten.txt").read_text().split()) == 2
+
+
+def test_of_data_of_the_users_own_making_nothing_is_forgotten_and_nothing_replaces_it(root):
+    own = own_data(root)
+    with pytest.raises(UserError, match=r"^data: does not say what it was made from"):
+        forget(root, "Of our own.")
+    assert data_versions.in_use(root) == data_versions.of_folder(root / "data") == own
+    assert not (root / "forgotten.txt").exists()
+    (root / "forgotten.txt").write_text(f"{hash_of_text('Of our own.')}\n", encoding="utf-8")
+    assert forgetting.reapply(root, quiet) is None
 
 
 def test_an_ingest_beside_it_keeps_its_source(root, monkeypatch):
