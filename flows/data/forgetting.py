@@ -88,10 +88,13 @@ def outstanding(root: Path) -> bool:
 
 
 def keep_away(root: Path, say: Say) -> None:
-    """The same before a run, as a commit of data.dvc: whoever went back by hand does not train on forgotten records either."""
+    """The same before a run, as a commit, with the list, which an erasure that was killed has left there.
+
+    Whoever went back by hand does not train on forgotten records either.
+    """
     if (report := reapply(root, say)) is None:
         return
-    commits.commit(root, ["data.dvc"], f"Keep forgotten records away\n\nData version {report.version.hash}.\n")
+    commits.commit(root, ["data.dvc", forgotten.FILE], f"Keep forgotten records away\n\nData version {report.version.hash}.\n")
     say(f"data version {report.version.hash}: forgotten records taken out again")
 
 

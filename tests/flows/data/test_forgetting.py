@@ -111,6 +111,20 @@ def test_forgetting_more_keeps_what_was_forgotten(root):
     assert len((root / "forgotten.txt").read_text().split()) == 2
 
 
+def test_killed_before_the_data_changes_the_next_run_commits_the_list_too(root, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_versions, "_swap", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(root, "Review 7 is what it is.")
+    forgetting.keep_away(root, quiet)
+    assert "Review 7 is what it is." not in everything(root)
+    shown = subprocess.run(["git", "show", "--name-only", "--format="], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["data.dvc", "forgotten.txt"]
+
+
 def test_of_data_of_the_users_own_making_nothing_is_forgotten_and_nothing_replaces_it(root):
     own = own_data(root)
     with pytest.raises(UserError, match=r"^data: does not say what it was made from"):
