@@ -16,9 +16,14 @@ def lacks(root: Path) -> bool:
     return shutil.disk_usage(root).free < LEAST
 
 
+def is_full(error: Exception) -> bool:
+    """Whether an error says so itself: whoever tells of damage, or of a network, leaves it to `cli.main`."""
+    return isinstance(error, OSError) and error.errno in FULL
+
+
 def explains(root: Path, error: Exception) -> bool:
     """Whether an error is for want of room, by what it says or by how the disk is now."""
-    if isinstance(error, OSError) and error.errno in FULL:
+    if is_full(error):
         return True
     return lacks(root) or (isinstance(error, sqlite3.OperationalError) and "disk" in str(error))
 

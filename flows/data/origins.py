@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from os.path import commonpath
 from pathlib import Path
 
+from flows import room
 from flows.data import remote
 from model.errors import UserError
 from tasks.intake.sources import Source
@@ -133,6 +134,8 @@ def _gather(files: list[Path], partial: Path) -> None:
         else:
             _pack(files, partial)
     except OSError as error:
+        if room.is_full(error):
+            raise
         raise UserError(f"{error.filename or files[0]}: cannot be read ({error.strerror or error}); mend it or leave it out") from None
 
 

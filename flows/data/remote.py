@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from flows import room
 from model.errors import UserError
 
 CHUNK = 1 << 20
@@ -74,6 +75,8 @@ def _download(address: str, into: Path, max_bytes: int) -> None:
     except urllib.error.HTTPError as error:
         raise UserError(f"{shown}: answers {error.code} ({error.reason}); mend the address") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if room.is_full(error):
+            raise
         raise UserError(f"{shown}: cannot be fetched ({getattr(error, 'reason', error)}); check the address and the network") from None
     if expected and expected.isdigit() and size < int(expected):
         raise UserError(f"{shown}: ended after {size:,} of {int(expected):,} bytes; run the command again")
@@ -111,5 +114,7 @@ def _load_data_set(name: str, into: Path, max_bytes: int) -> None:
         if writer:
             writer.close()
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
+        if room.is_full(error):
+            raise
         said = str(error).strip().partition("\n")[0]
         raise UserError(f"{name}: cannot be had from the Hugging Face Hub ({said:.200}); check its name, or {ELSEWHERE}") from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from flows import room
 from model.errors import UserError
 from tasks.readers import Refused
 
@@ -84,6 +85,8 @@ class _Unpacking:
                 else:
                     self.left_out.append(Refused(f"{name}: {member}", f"an archive inside {depth} others", counts=False))
         except DAMAGED as error:
+            if room.is_full(error):
+                raise
             raise UserError(f"{name}: damaged archive ({_said(error)}); get it again, or unpack it yourself") from None
 
     def _write(self, into: Path, name: str, stream: IO[bytes]) -> Path:

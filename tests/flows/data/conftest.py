@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -45,6 +48,22 @@ def root(tmp_path, monkeypatch):
     git(root, "init", "-q", "-b", "main")
     monkeypatch.chdir(root)
     return root
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A folder that a server of this machine answers from, and its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def taken_in(root, *given, commit=True, **wish):

@@ -5,10 +5,7 @@ import io
 import json
 import shutil
 import tarfile
-import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -290,24 +287,15 @@ def test_a_translation_that_does_not_say_its_languages_is_told_how_to_say_them(r
     assert "--column" not in str(found.value)
 
 
-def test_an_address_is_fetched_and_kept(root, tmp_path):
-    (tmp_path / "served").mkdir()
-    (tmp_path / "served" / "r.jsonl").write_bytes(reviews(0, 60))
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path / "served")) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        place = f"http://127.0.0.1:{server.server_port}"
-        added = taken_in(root, f"{place}/r.jsonl?token=secret", target="sentiment", columns={"text": "review"})
-        with pytest.raises(UserError, match=rf"^{place}/none: answers 404 \(File not found\); mend the address$"):
-            taken_in(root, f"{place}/none", target="corpus")
-        server.shutdown()
+def test_an_address_is_fetched_and_kept(root, served):
+    folder, place = served
+    (folder / "r.jsonl").write_bytes(reviews(0, 60))
+    added = taken_in(root, f"{place}/r.jsonl?token=secret", target="sentiment", columns={"text": "review"})
     assert (added.source.uri, len(texts(root))) == (f"{place}/r.jsonl", 60)
-    with pytest.raises(UserError, match=rf"^{place}/r\.jsonl: cannot be fetched \(.*\); check the address and the network$"):
-        taken_in(root, f"{place}/r.jsonl", target="corpus")
+    with pytest.raises(UserError, match=rf"^{place}/none: answers 404 \(File not found\); mend the address$"):
+        taken_in(root, f"{place}/none", target="corpus")
+    with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9/r\.jsonl: cannot be fetched \(.*\); check the address and the network$"):
+        taken_in(root, "http://127.0.0.1:9/r.jsonl", target="corpus")
 
 
 def test_of_a_repository_only_tracked_files_come(root, tmp_path):

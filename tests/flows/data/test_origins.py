@@ -1,0 +1,39 @@
+"""What a person points at: its bytes, kept; a full disk, a damaged copy and odd names are no tracebacks and blame nobody else."""
+
+import gzip
+import resource
+from contextlib import contextmanager
+
+import pytest
+
+from flows.data import origins, unpacking
+
+FULL = "File too large"
+LIMITS = unpacking.Limits(10**9, 100.0, 1000, 3)
+
+
+@contextmanager
+def a_full_disk():
+    """No file may grow beyond ten bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "address"])
+def test_a_full_disk_is_not_told_as_something_that_cannot_be_read(tmp_path, served, kind):
+    folder, place = served
+    (folder / "one.txt").write_text("More than ten bytes.", encoding="utf-8")
+    (folder / "two.txt").write_text("More of them.", encoding="utf-8")
+    given = {"file": folder / "one.txt", "folder": folder, "address": f"{place}/one.txt"}[kind]
+    with a_full_disk(), pytest.raises(OSError, match=FULL):
+        origins.keep(tmp_path, tmp_path, [str(given)], 1000)
+
+
+def test_a_full_disk_is_not_told_as_a_damaged_archive(tmp_path):
+    (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(b"More than ten bytes."))
+    with a_full_disk(), pytest.raises(OSError, match=FULL):
+        unpacking.unpack(tmp_path / "notes.txt.gz", "notes.txt.gz", tmp_path / "out", LIMITS)
