@@ -55,33 +55,36 @@ def keep(root: Path, work: Path, given: Sequence[str], max_bytes: int) -> Kept:
             files = [file for one in given for file in _files(one)]
             _gather(files, partial)
             uri = shlex.join(_recorded(root, str(files[0]) if len(files) == 1 else one) for one in (given if len(files) > 1 else given[:1]))
-        with partial.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = _sha256(partial)
         partial.replace(downloads / sha256)
     return Kept(downloads / sha256, sha256, uri)
 
 
 def kept(root: Path, work: Path, name: str, source: Source, max_bytes: int) -> Kept:
-    """The bytes of a source that were kept here, or that are still where they were.
+    """The bytes of a source that were kept here, or, where they are lost or damaged, that are still where they were.
 
     Raises:
         UserError: they are not, or other bytes are there now.
     """
     sha256, uri = str(source.sha256), str(source.uri)
     found = Kept(root / KEPT / sha256, sha256, uri)
-    if not found.file.exists():
+    if not (found.file.exists() and _sha256(found.file) == sha256):
+        found.file.unlink(missing_ok=True)
         try:
             found = keep(root, work, [uri] if remote.is_elsewhere(uri) else [str(root / one) for one in shlex.split(uri)], max_bytes)
         except UserError as error:
             raise UserError(f"sources.yaml: {name}: its bytes are not kept on this machine, and {error}") from None
-    with found.file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != sha256:
+    if found.sha256 != sha256:
         raise UserError(
-            f"sources.yaml: {name}: sha256 differs, recorded {sha256}, got {digest} from {uri}; put the old bytes there, "
+            f"sources.yaml: {name}: sha256 differs, recorded {sha256}, got {found.sha256} from {uri}; put the old bytes there, "
             "or ingest the new ones"
         )
     return Kept(found.file, sha256, uri)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _recorded(root: Path, given: str) -> str:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from flows.data import origins, unpacking
+from model.errors import UserError
+from tasks.intake.sources import Source
 
 FULL = "File too large"
 LIMITS = unpacking.Limits(10**9, 100.0, 1000, 3)
@@ -37,3 +39,17 @@ def test_a_full_disk_is_not_told_as_a_damaged_archive(tmp_path):
     (tmp_path / "notes.txt.gz").write_bytes(gzip.compress(b"More than ten bytes."))
     with a_full_disk(), pytest.raises(OSError, match=FULL):
         unpacking.unpack(tmp_path / "notes.txt.gz", "notes.txt.gz", tmp_path / "out", LIMITS)
+
+
+def test_a_damaged_copy_is_kept_anew_and_the_file_it_is_of_is_not_blamed(tmp_path):
+    (tmp_path / "two.csv").write_text("text,label\n", encoding="utf-8")
+    first = origins.keep(tmp_path, tmp_path, [str(tmp_path / "two.csv")], 1000)
+    source = Source(license="own", target="sentiment", sha256=first.sha256, uri=first.uri)
+    first.file.write_bytes(b"damaged")
+    assert origins.kept(tmp_path, tmp_path, "two", source, 1000) == first
+    assert first.file.read_text(encoding="utf-8") == "text,label\n"
+    first.file.write_bytes(b"damaged")
+    (tmp_path / "two.csv").write_text("others", encoding="utf-8")
+    with pytest.raises(UserError, match=r"^sources\.yaml: two: sha256 differs, recorded \w+, got \w+ from two\.csv; put the old bytes"):
+        origins.kept(tmp_path, tmp_path, "two", source, 1000)
+    assert not first.file.exists()
