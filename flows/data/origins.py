@@ -71,7 +71,7 @@ def kept(root: Path, work: Path, name: str, source: Source, max_bytes: int) -> K
     if not (found.file.exists() and _sha256(found.file) == sha256):
         found.file.unlink(missing_ok=True)
         try:
-            found = keep(root, work, [uri] if remote.is_elsewhere(uri) else [str(root / one) for one in shlex.split(uri)], max_bytes)
+            found = keep(root, work, _places(root, uri), max_bytes)
         except UserError as error:
             raise UserError(f"sources.yaml: {name}: its bytes are not kept on this machine, and {error}") from None
     if found.sha256 != sha256:
@@ -80,6 +80,16 @@ def kept(root: Path, work: Path, name: str, source: Source, max_bytes: int) -> K
             "or ingest the new ones"
         )
     return Kept(found.file, sha256, uri)
+
+
+def _places(root: Path, uri: str) -> list[str]:
+    """What `keep` is to take; sources.yaml writes data sets of the Hub with their `hf:`."""
+    if remote.is_address(uri) or uri.startswith("hf:"):
+        return [uri]
+    places = [str(root / one) for one in shlex.split(uri)]
+    if gone := [one for one in places if not (glob.has_magic(one) or Path(one).exists())]:
+        raise UserError(f"{gone[0]}: no such file or folder; put it there")
+    return places
 
 
 def _sha256(file: Path) -> str:

@@ -53,3 +53,12 @@ def test_a_damaged_copy_is_kept_anew_and_the_file_it_is_of_is_not_blamed(tmp_pat
     with pytest.raises(UserError, match=r"^sources\.yaml: two: sha256 differs, recorded \w+, got \w+ from two\.csv; put the old bytes"):
         origins.kept(tmp_path, tmp_path, "two", source, 1000)
     assert not first.file.exists()
+
+
+@pytest.mark.parametrize("place", ["raw/two.csv", "raw/texts"])
+def test_where_neither_a_copy_nor_the_file_is_there_its_place_is_named(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    source = Source(license="own", target="sentiment", sha256="0" * 64, uri=place)
+    told = rf"^sources\.yaml: two: its bytes are not kept on this machine, and {tmp_path}/{place}: no such file or folder; put it there$"
+    with pytest.raises(UserError, match=told):
+        origins.kept(tmp_path, tmp_path, "two", source, 1000)
