@@ -196,7 +196,8 @@ def _name(known: Mapping[str, Any], entry_of: Callable[[str], Mapping[str, Any]]
 
 
 def _base(wanted: str) -> str:
-    return re.sub(r"-(?=\d{5}$)", "_", re.sub(r"[^\w-]+", "-", wanted).strip("-")) or "source"  # -00001 is a part of a corpus
+    name = origins.shortened(re.sub(r"[^\w-]+", "-", wanted)).strip("-")
+    return re.sub(r"-(?=\d{5}$)", "_", name) or "source"  # -00001 is a part of a corpus
 
 
 def _chosen(listed: Sources, name: str, wish: Wish, recorded: Mapping[str, Any]) -> dict[str, Source]:

@@ -22,6 +22,7 @@ from model.errors import UserError
 from tasks.intake.sources import Source
 
 KEPT = ".stemma/downloads"
+LONGEST = 200  # bytes of a name; that of a file may have 255, and more is put behind this one
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Kept:
     @property
     def name(self) -> str:
         """Of the file that they are, without folders."""
-        return remote.file_name(self.uri) if remote.is_elsewhere(self.uri) else Path(shlex.split(self.uri)[0]).name
+        return shortened(remote.file_name(self.uri) if remote.is_elsewhere(self.uri) else Path(shlex.split(self.uri)[0]).name)
 
 
 def keep(root: Path, work: Path, given: Sequence[str], max_bytes: int) -> Kept:
@@ -80,6 +81,12 @@ def kept(root: Path, work: Path, name: str, source: Source, max_bytes: int) -> K
             "or ingest the new ones"
         )
     return Kept(found.file, sha256, uri)
+
+
+def shortened(name: str) -> str:
+    """The end of a name that is too long for files: its suffix is there."""
+    written = os.fsencode(name)
+    return name if len(written) <= LONGEST else written[-LONGEST:].decode(errors="ignore")
 
 
 def _places(root: Path, uri: str) -> list[str]:

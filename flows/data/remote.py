@@ -36,7 +36,8 @@ def fetch(text: str, into: Path, max_bytes: int) -> None:
 def file_name(text: str) -> str:
     """What a file with these bytes is called."""
     if is_address(text):
-        return PurePosixPath(unquote(urlsplit(text).path)).name or "page"
+        name = PurePosixPath(unquote(urlsplit(text).path).replace("\0", "")).name
+        return "page" if name in ("", "..") else name
     return f"{PurePosixPath(text.removeprefix('hf:').partition('@')[0]).name}.parquet"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.data import remote
 from flows.data import versions as data_versions
 from flows.data.ingest import ingest
 from flows.proof import ancestry
@@ -296,6 +297,24 @@ def test_an_address_is_fetched_and_kept(root, served):
         taken_in(root, f"{place}/none", target="corpus")
     with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9/r\.jsonl: cannot be fetched \(.*\); check the address and the network$"):
         taken_in(root, "http://127.0.0.1:9/r.jsonl", target="corpus")
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a" * 300, "a" * 200),
+        ("b" * 300 + ".jsonl", "b" * 194),
+        ("鸟" * 90, "鸟" * 66),
+        ("%2e%2e", "page"),
+        ("..", "page"),
+        ("a%00b", "ab"),
+    ],
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_an_address_may_end_in_what_no_file_is_called(root, monkeypatch, path, name, pack):
+    monkeypatch.setattr(remote, "fetch", lambda address, into, max_bytes: into.write_bytes(pack(b"A note.")))
+    assert taken_in(root, f"http://127.0.0.1/{path}", target="corpus").name == name
+    assert texts(root, "corpus") == {"A note."}
 
 
 def test_of_a_repository_only_tracked_files_come(root, tmp_path):
