@@ -18,8 +18,8 @@ from tasks.intake.sources import Archive
 FOUND_HASH = re.compile(r"Got\s+([0-9a-f]{64})")
 
 
-def fetch(root: Path, name: str, archive: Archive) -> Path:
-    """The archive's file; kept under its sha256, so that the second time needs no network.
+def fetch(root: Path, work: Path, name: str, archive: Archive) -> Path:
+    """The archive's file, fetched by way of `work`; kept under its sha256, so that the second time needs no network.
 
     Raises:
         UserError: it cannot be had, or is not the one that sources.yaml pins.
@@ -29,7 +29,7 @@ def fetch(root: Path, name: str, archive: Archive) -> Path:
         _verify(name, archive, kept)
         return kept
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
         fetched = _download(name, archive, Path(folder))
         _verify(name, archive, fetched)
         fetched.replace(kept)

@@ -157,7 +157,7 @@ class Building:
     def _fetch(self, names: list[str]) -> None:
         def fetch(name: str) -> None:
             archive = self.archives[name]
-            archives.fetch(self.root, name, archive)
+            archives.fetch(self.root, self.work, name, archive)
             self.say(f"{archive.package}=={archive.version}: sha256 as pinned")
 
         with ThreadPoolExecutor(4) as pool:

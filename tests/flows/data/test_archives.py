@@ -40,10 +40,10 @@ def pinned(file):
 
 def test_a_package_is_fetched_once_and_then_needs_no_network(wheel, tmp_path):
     archive = pinned(wheel)
-    kept = archives.fetch(tmp_path, "talks", archive)
+    kept = archives.fetch(tmp_path, tmp_path, "talks", archive)
     content = wheel.read_bytes()
     wheel.unlink()
-    assert archives.fetch(tmp_path, "talks", archive) == kept
+    assert archives.fetch(tmp_path, tmp_path, "talks", archive) == kept
     assert kept.read_bytes() == content
     assert [file.name for file in kept.parent.iterdir()] == [archive.sha256]
 
@@ -52,17 +52,29 @@ def test_another_sha256_is_one_line_with_both(wheel, tmp_path):
     right = pinned(wheel)
     wrong = Archive(package="talks", version="1.0", kind="wheel", sha256="b" * 64)
     with pytest.raises(UserError, match=f"^sources\\.yaml: talks: sha256 differs, pinned {'b' * 64}, got {right.sha256}; ") as found:
-        archives.fetch(tmp_path, "talks", wrong)
+        archives.fetch(tmp_path, tmp_path, "talks", wrong)
     assert "\n" not in str(found.value)
+
+
+def test_what_a_killed_one_leaves_lies_in_the_workplace_which_is_emptied(wheel, tmp_path, monkeypatch):
+    def killed(name, archive, folder):
+        (folder / "half").touch()
+        assert [file.name for file in (tmp_path / "work").rglob("half")] == ["half"]
+        raise KeyboardInterrupt
+
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(archives, "_download", killed)
+    with pytest.raises(KeyboardInterrupt):
+        archives.fetch(tmp_path, tmp_path / "work", "talks", pinned(wheel))
 
 
 @pytest.mark.e2e
 def test_a_kept_archive_that_was_damaged_is_one_line(wheel, tmp_path):
     archive = pinned(wheel)
-    kept = archives.fetch(tmp_path, "talks", archive)
+    kept = archives.fetch(tmp_path, tmp_path, "talks", archive)
     kept.write_bytes(b"damaged")
     with pytest.raises(UserError, match=rf"^sources\.yaml: talks: sha256 differs, .*; delete .*{archive.sha256} to fetch it again$"):
-        archives.fetch(tmp_path, "talks", archive)
+        archives.fetch(tmp_path, tmp_path, "talks", archive)
 
 
 @pytest.mark.e2e
@@ -71,7 +83,7 @@ def test_no_network_is_one_line(wheel, tmp_path, monkeypatch):
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(UserError, match=r"^sources\.yaml: talks: cannot fetch talks==1\.0 \(.*\); check the network") as found:
-        archives.fetch(tmp_path, "talks", pinned(wheel))
+        archives.fetch(tmp_path, tmp_path, "talks", pinned(wheel))
     assert "\n" not in str(found.value)
     assert not list((tmp_path / ".stemma" / "downloads").iterdir())
 
