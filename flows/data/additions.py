@@ -72,6 +72,8 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         raise UserError("stemma ingest --to: nothing to take in; name a file, a folder, an archive, an address or a data set")
     if wish.target == PRETRAINED:
         _check_plain(wish)
+    elif wish.lang:
+        _check_languages(wish.target, wish.lang)
     elif wish.target != "corpus":
         applications.load(wish.target)
     rules = ingest.numbers_of(root).rules()
@@ -115,9 +117,7 @@ def _source(kept: origins.Kept, files: Sequence[Path], wish: Wish) -> Source:
     """The entry of sources.yaml for these files."""
     if wish.target == PRETRAINED:
         return Source(license=wish.license, target=PRETRAINED, sha256=kept.sha256, uri=kept.uri)
-    languages = wish.lang.split(":") if wish.lang and ":" in wish.lang else []
-    if (languages and wish.target == "corpus") or (wish.lang and not languages and wish.target != "corpus"):
-        raise UserError(f"--lang {wish.lang}: say one language for the corpus, and two for an application, such as en:zh")
+    languages = wish.lang.split(":") if wish.lang and wish.target != "corpus" else []
     columns = _columns(wish)
     format = detection.Format(wish.reader) if wish.reader else detection.of_files(files, list(columns.values()), languages)
     if format.reader not in readers.names():
@@ -136,6 +136,17 @@ def _check_plain(wish: Wish) -> None:
     for option, value in given.items():
         if value:
             raise UserError(f"{option}: a checkpoint is taken as it is, beside those there are; leave {option} out")
+
+
+def _check_languages(target: str, lang: str) -> None:
+    """Raise UserError unless the target has languages, and as many as `lang` says."""
+    if target == "corpus":
+        if ":" in lang:
+            raise UserError(f"--lang {lang}: a document has one language; say it alone, such as {lang.partition(':')[0] or 'en'}")
+    elif "source_lang" not in applications.load(target).SCHEMA.names:
+        raise UserError(f"--lang {lang}: rows of {target} have no language; leave --lang out")
+    elif lang.count(":") != 1 or not all(lang.partition(":")):
+        raise UserError(f"--lang {lang}: rows of {target} have two languages; say both, such as en:zh")
 
 
 def _checkpoint(files: Sequence[Path], name: str) -> list[Path]:

@@ -300,6 +300,21 @@ def test_an_address_is_fetched_and_kept(root, served):
 
 
 @pytest.mark.parametrize(
+    ("target", "lang", "message"),
+    [
+        ("qa", "en", "rows of qa have no language; leave --lang out"),
+        ("qa", "en:zh", "rows of qa have no language; leave --lang out"),
+        ("translation", "en", "rows of translation have two languages; say both, such as en:zh"),
+        ("translation", "en:", "rows of translation have two languages; say both, such as en:zh"),
+        ("corpus", "fr:zh", "a document has one language; say it alone, such as fr"),
+    ],
+)
+def test_languages_are_as_many_as_the_rows_have(root, target, lang, message):
+    with pytest.raises(UserError, match=rf"^--lang {lang}: {message}$"):
+        taken_in(root, "nothing.txt", target=target, lang=lang)
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
         ("a" * 300, "a" * 200),
