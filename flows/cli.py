@@ -289,7 +289,7 @@ def predict(
 
     if output not in ("table", "jsonl"):
         raise UserError(f"--format {output}: no such format; there is table and jsonl")
-    decoding, columns = _given(locals(), Decoding), additions.pairs("--column", column or [])
+    decoding, columns = _given(locals(), Decoding), additions.columns(column or [])
     application, version = predictions.named(model, version)
     with Console(stderr=True).status(f"{application}@{version}: loading and predicting"):
         rows = predictions.predict(context.obj, application, texts or [], file, version, decoding, columns)

@@ -57,7 +57,7 @@ def ingest(
     wish = additions.Wish(
         target=to,
         reader=reader,
-        columns=additions.pairs("--column", column or []),
+        columns=additions.columns(column or []),
         options=additions.options(option or []),
         name=name,
         license=license,

@@ -98,19 +98,24 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
     return Added(name, source, report, made, grown and _all_known(name, source, report))
 
 
-def pairs(option: str, written: Sequence[str]) -> dict[str, str]:
-    """`KEY=VALUE` arguments as a dict."""
-    if wrong := [one for one in written if not all(one.partition("="))]:
-        raise UserError(f"{option} {wrong[0]}: expected KEY=VALUE; write it so")
-    return {key: value for key, _, value in (one.partition("=") for one in written)}
+def columns(written: Sequence[str]) -> dict[str, str]:
+    """`COLUMN=FIELD` arguments as a dict."""
+    return _pairs("--column", written, "COLUMN=FIELD, such as text=review")
 
 
 def options(written: Sequence[str]) -> dict[str, Any]:
     """`KEY=VALUE` arguments as a dict, values as YAML has them."""
+    found = _pairs("--option", written, "KEY=VALUE, such as encoding=gb18030")
     try:
-        return {key: YAML(typ="safe").load(value) for key, value in pairs("--option", written).items()}
+        return {key: YAML(typ="safe").load(value) for key, value in found.items()}
     except YAMLError as error:
         raise UserError(f"--option: not valid YAML ({' '.join(str(error).split())}); mend the value") from None
+
+
+def _pairs(option: str, written: Sequence[str], form: str) -> dict[str, str]:
+    if wrong := [one for one in written if not all(one.partition("="))]:
+        raise UserError(f"{option} {wrong[0]}: expected {form}; write it so")
+    return {key: value for key, _, value in (one.partition("=") for one in written)}
 
 
 def _source(kept: origins.Kept, files: Sequence[Path], wish: Wish) -> Source:

@@ -12,6 +12,7 @@ import pytest
 
 from flows.data import remote
 from flows.data import versions as data_versions
+from flows.data.additions import columns, options
 from flows.data.ingest import ingest
 from flows.proof import ancestry
 from model.errors import UserError
@@ -297,6 +298,14 @@ def test_an_address_is_fetched_and_kept(root, served):
         taken_in(root, f"{place}/none", target="corpus")
     with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9/r\.jsonl: cannot be fetched \(.*\); check the address and the network$"):
         taken_in(root, "http://127.0.0.1:9/r.jsonl", target="corpus")
+
+
+def test_a_column_and_an_option_that_are_no_pairs_are_told_their_form():
+    assert (columns(["text=review"]), options(["header=[a]"])) == ({"text": "review"}, {"header": ["a"]})
+    with pytest.raises(UserError, match=r"^--column text: expected COLUMN=FIELD, such as text=review; write it so$"):
+        columns(["text"])
+    with pytest.raises(UserError, match=r"^--option =x: expected KEY=VALUE, such as encoding=gb18030; write it so$"):
+        options(["=x"])
 
 
 @pytest.mark.parametrize(
