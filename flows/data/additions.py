@@ -87,6 +87,8 @@ def add(root: Path, given: Sequence[str], wish: Wish, *, commit: bool = True, sa
         text, name = _entered(before, _source(kept, files, wish), wish)
         listed = sources.parse(text)
         source = listed.sources[name]
+        if same := [other for other, one in listed.sources.items() if other != name and _is_twin(one, source)]:
+            say(f"{name}: sources.yaml has these bytes already, as {same[0]}, in another way; delete the entry that you do not want")
         chosen = _chosen(listed, name, wish, recorded)
         announce = partial(entering.announce, root, before=before, after=text)
         report = ingest.make(root, work, listed, chosen, say, before=announce, at_hand={name: files})
@@ -200,6 +202,10 @@ def _entered(text: str, source: Source, wish: Wish) -> tuple[str, str]:
     written = io.StringIO()
     yaml.dump(document, written)
     return written.getvalue(), name
+
+
+def _is_twin(one: Source, other: Source) -> bool:
+    return bool(one.sha256) and (one.sha256, one.target) == (other.sha256, other.target)
 
 
 def _name(known: Mapping[str, Any], entry_of: Callable[[str], Mapping[str, Any]], wanted: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from flows.data import remote
 from flows.data import versions as data_versions
-from flows.data.additions import columns, options
+from flows.data.additions import Wish, add, columns, options
 from flows.data.ingest import ingest
 from flows.proof import ancestry
 from model.errors import UserError
@@ -185,6 +185,17 @@ def test_replacing_leaves_the_other_sources_of_the_target_out(root):
     assert len(texts(root)) == 60
     assert "Review 3 is what it is." not in texts(root)
     assert (root / "data" / "srl").exists()
+
+
+def test_a_file_that_was_replaced_and_comes_again_with_other_words_is_told_its_old_entry(root):
+    (root / "en.txt").write_text("A note.", encoding="utf-8")
+    (root / "new.txt").write_text("Another note.", encoding="utf-8")
+    taken_in(root, "en.txt", target="corpus", lang="en")
+    taken_in(root, "new.txt", target="corpus", replace=True)
+    said = []
+    assert add(root, ["en.txt"], Wish(target="corpus"), say=said.append).name == "en-2"
+    assert said[0] == "en-2: sources.yaml has these bytes already, as en, in another way; delete the entry that you do not want"
+    assert taken_in(root, "en.txt", target="corpus", lang="en").name == "en"
 
 
 def test_without_a_commit_the_files_are_left_to_the_user(root):
