@@ -122,7 +122,12 @@ class Building:
                 self.say(f"{name}: {count:,} rows so far")
 
         files, quarantine = self._files(name, source), self.root / ".stemma" / "quarantine"
-        taken = intake.take(name, source, files, quarantine, self.rules.limits, counted, self.forgotten)
+        try:
+            taken = intake.take(name, source, files, quarantine, self.rules.limits, counted, self.forgotten)
+        except UserError as error:
+            if name not in self.at_hand:
+                raise
+            raise UserError(str(error).removeprefix("sources.yaml: ")) from None  # it does not stand there yet
         self.say(f"{name}: {taken.rows:,} rows, {taken.refused:,} refused")
         shutil.rmtree(self.work / "unpacked", ignore_errors=True)
         return taken

@@ -276,7 +276,7 @@ def test_archives_are_opened_by_their_content(root, tmp_path, name, pack):
         ("picture.png", b"\x89PNG\0\0", r"^picture\.png: no reader knows its content; "),
         ("empty.txt", b"", r"^empty\.txt: it is empty; "),
         ("few.jsonl", b'{"text": "x", "label": "y"}\n', r"^data/sentiment/\w+: no rows out of 1; "),
-        ("other.jsonl", b'{"title": "x"}\n', r"^sources\.yaml: other: 1 of 1 rows refused.*no text, label; there is title"),
+        ("other.jsonl", b'{"title": "x"}\n', r"^other: 1 of 1 rows refused.*no text, label; there is title"),
     ],
 )
 def test_a_mistake_is_one_line_and_changes_nothing(root, tmp_path, name, content, message):
