@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from time import monotonic
@@ -54,6 +54,7 @@ class Building:
     at_hand: Mapping[str, list[Path]]  # files of sources that were opened already
     forgotten: Forgotten
     say: Say
+    pending: set[str] = field(default_factory=set, init=False)  # archives, fetched once one is needed: what is new is read before
 
     def build(self, chosen: Mapping[str, Source], unchanged: frozenset[str]) -> Built:
         """Write the rows of all sources; those in `unchanged` are in `data/` already, in the files of their target.
@@ -61,7 +62,7 @@ class Building:
         Raises:
             UserError: a source is wrong or cannot be had, too many of its rows are refused, or an application ends up without rows.
         """
-        self._fetch(sorted({source.archive for name, source in chosen.items() if source.archive and name not in unchanged}))
+        self.pending.update(source.archive for name, source in chosen.items() if source.archive and name not in unchanged)
         rows: dict[str, int] = {}
         taken: dict[str, intake.Taken] = {}
         first = {chosen[name].target for name in self.at_hand}  # what is new, and may be wrong
@@ -151,6 +152,7 @@ class Building:
         if source.path:
             return below(self.root, source)
         if source.archive:
+            self._fetch_pending()
             archive = self.archives[source.archive]
             return archives.extract(self.root / origins.KEPT / archive.sha256, archive.kind, source.files, into)
         if source.sha256:
@@ -159,14 +161,15 @@ class Building:
             return files if source.reader else checkpoint.chosen(files, kept.name)
         return []
 
-    def _fetch(self, names: list[str]) -> None:
+    def _fetch_pending(self) -> None:
         def fetch(name: str) -> None:
             archive = self.archives[name]
             archives.fetch(self.root, self.work, name, archive)
             self.say(f"{archive.package}=={archive.version}: sha256 as pinned")
 
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(fetch, names))
+            list(pool.map(fetch, sorted(self.pending)))
+        self.pending.clear()
 
 
 def opened(kept: origins.Kept, into: Path, limits: unpacking.Limits, say: Say) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.data import remote
+from flows.data import archives, remote
 from flows.data import versions as data_versions
 from flows.data.additions import Wish, add, columns, options
 from flows.data.ingest import ingest
@@ -22,6 +22,11 @@ from .conftest import SOURCES, git, own_data, reviews, taken_in, texts
 
 pytestmark = pytest.mark.e2e  # data versions of a real DVC and git repository
 
+ARCHIVED = f"""
+archives: {{talks: {{package: talks, version: "1.0", kind: wheel, sha256: {"a" * 64}}}}}
+sources:
+  talks: {{archive: talks, files: [talks/*.jsonl], license: MIT, target: sentiment, reader: jsonl}}
+"""
 PROJECT = Path(__file__).parents[3]
 
 
@@ -287,6 +292,20 @@ def test_a_mistake_is_one_line_and_changes_nothing(root, tmp_path, name, content
     assert (root / "sources.yaml").read_text(encoding="utf-8") == SOURCES
     assert not (root / "data.dvc").exists()
     assert not (tmp_path / "out.txt").exists()
+
+
+def test_a_new_file_is_read_before_a_package_is_fetched(root, monkeypatch):
+    def fetch(*arguments):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(archives, "fetch", fetch)
+    (root / "sources.yaml").write_text(ARCHIVED, encoding="utf-8")
+    (root / "other.jsonl").write_bytes(b'{"title": "x"}\n')
+    with pytest.raises(UserError, match=r"^other: 1 of 1 rows refused"):
+        taken_in(root, "other.jsonl", target="sentiment")
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    with pytest.raises(AssertionError, match="fetched"):
+        taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
 
 
 @pytest.mark.parametrize(
