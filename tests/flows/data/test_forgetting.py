@@ -79,11 +79,30 @@ def test_a_record_goes_from_every_part_and_what_remains_is_told(root):
     assert "Review 9 is what it is." in texts
     assert before.hash in found.copies.versions
     assert f"data versions in the DVC cache and wherever they were pushed: {before.hash[:8]} (3 rows)" in found.summary()
-    assert "one or more of what was ingested: reviews (.stemma/downloads/" in found.summary()
+    assert [place.partition(" ")[0] for place in found.copies.originals] == ["notes", "reviews"]
+    assert "\n  what was ingested: notes (.stemma/downloads/" in found.summary()
+    assert "perhaps" not in found.summary()
     shown = subprocess.run(["git", "show", "--name-only", "--format=%B"], cwd=root, capture_output=True, text=True, check=True).stdout
     assert shown.split() == ["Forget", "3", "records", "Data", "version", found.report.version.hash + ".", "data.dvc", "forgotten.txt"]
     assert hash_of_text("Review 7 is what it is.") in (root / "forgotten.txt").read_text()
     assert "Review" not in (root / "forgotten.txt").read_text()
+
+
+def test_only_sources_that_may_hold_a_record_are_named_and_as_no_more_than_that(root):
+    (root / "sources.yaml").write_text(
+        (root / "sources.yaml").read_text()
+        + "  unused: {path: raw, files: [a], license: x, target: sentiment, reader: jsonl, optional: true}\n"
+    )
+    Path("more.jsonl").write_text('{"text": "More.", "label": "good"}', encoding="utf-8")
+    add(root, ["more.jsonl"], Wish(target="sentiment"), say=quiet)
+    found = forget(root, "Review 8 is what it is.").copies
+    assert [place.partition(" ")[0] for place in found.originals] == ["reviews"]  # alone in the version before
+    assert [place.partition(" ")[0] for place in found.perhaps] == ["more"]
+    found = forget(root, "More.")
+    assert [place.partition(" ")[0] for place in found.copies.perhaps] == ["more", "reviews"]
+    assert "\n  perhaps one or more of what was ingested: more (.stemma/downloads/" in found.summary()
+    assert "notes" not in found.summary()
+    assert "unused" not in found.summary()
 
 
 def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
