@@ -8,6 +8,7 @@ from pathlib import Path
 from flows import room
 from model.errors import UserError
 
+SETTINGS = ("-c", "log.showSignature=false")  # what a person has shown besides would be taken for the answer
 OF_ANOTHER = (  # by these a hook, which git starts, would send us to its own repository or index
     *("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX", "GIT_INDEX_FILE"),
     *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_CONFIG"),
@@ -24,7 +25,7 @@ def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mappin
     given = stdin.encode() if isinstance(stdin, str) else stdin
     environment = {**surroundings(), **(variables or {})}
     try:
-        ran = subprocess.run(["git", *arguments], cwd=root, env=environment, input=given, capture_output=True, check=False)
+        ran = subprocess.run(["git", *SETTINGS, *arguments], cwd=root, env=environment, input=given, capture_output=True, check=False)
     except FileNotFoundError:
         raise UserError("git: not installed; Stemma keeps every run as a git commit, so install it") from None
     if ran.returncode:
