@@ -62,7 +62,7 @@ def pull(root: Path) -> Moved:
     _require_origin(root)
     known = {run.ref for run in run_commits.listed(root)}
     with _connected(root) as repo:
-        git(root, "fetch", "--quiet", "--no-tags", "origin", f"{THERE}*:{REFS}*")
+        git(root, "fetch", "--quiet", "--no-tags", "--no-prune", "origin", f"{THERE}*:{REFS}*")
         names, num_objects = _needed(root), 0
         for _ in range(2):  # the lists of folders, then the files in them
             lacking = needed.whole(needed.cache(root), names)[1]

@@ -68,6 +68,15 @@ def test_the_second_time_only_what_is_new_moves(finished: Path, clone: Path, wal
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [commit]))[1]
 
 
+def test_runs_that_nobody_has_pushed_stay_where_git_is_to_prune(clone: Path) -> None:
+    git(clone, "config", "fetch.prune", "true")
+    (clone / "dvc.lock").write_text("of a run\n")
+    mine = run_commits.seal(clone, run_commits.snapshot(clone), "not pushed")
+    (clone / "dvc.lock").unlink()
+    assert team.pull(clone).run_commits == 1
+    assert mine in [run.commit for run in run_commits.listed(clone)]
+
+
 def test_objects_that_nobody_has_are_counted_and_no_obstacle(finished: Path, clone: Path) -> None:
     lost = next(name for name in needed.of_commits(finished, ["HEAD"]) if name.endswith(".dir"))
     for cache in (finished / ".dvc/cache", clone.parent / "store"):
