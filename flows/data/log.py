@@ -10,12 +10,13 @@ from flows import workspace
 from flows.data import parts as data_parts
 from flows.data import versions as data_versions
 from flows.data.parts import Part
+from flows.history import run_commits
 from flows.history.git import git, texts
 from model.errors import UserError
 from tasks.registry import records
 
 SEPARATOR = "\x1f"
-RUN_COMMITS = "--remotes=stemma"  # a version may have been in a run and never in a commit of the user's
+RUN_COMMITS = f"--glob={run_commits.NAMED}"  # a version may have been in a run and never in a commit of the user's
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,8 @@ def carry_on(root: Path, say: Say) -> None:
 
 
 def _check(root: Path, change: Change) -> None:
-    """Raise UserError where an object is missing, or data in no version would be lost."""
+    """Raise UserError where an object is missing, data in no version would be lost, or what is unsaved could not be kept."""
+    run_commits.require_place(root)
     with graph.opened(root) as repo:
         store = Objects(repo)
         placement.require(store, change.outs)

@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from flows.history.git import commit_of, git, paths, texts
+from model.errors import UserError
 
 REFS = "refs/remotes/stemma/"
+NAMED = f"{REFS}{'[0-9]' * 8}T{'[0-9]' * 6}.*Z-*"  # the branches of a git remote called stemma would lie there too
 CODE = ("flows", "tasks", "model", "tests")  # new files are taken from here alone
 CODE_SIZE = 1 << 20  # bytes; a larger new file is data
 NOBODY = {"NAME": "Stemma", "EMAIL": "stemma@localhost"}  # works where git knows no identity, and is nobody's
@@ -40,6 +42,16 @@ class RunCommit:
         return self.message.startswith(COMPLETE)
 
 
+def require_place(root: Path) -> None:
+    """Raise UserError where git fetches branches to where the run commits lie: it may prune there."""
+    for setting in paths(git(root, "config", "--list", "-z")):
+        key, _, value = setting.partition("\n")
+        if re.fullmatch(r"remote\..*\.fetch", key) and f":{REFS}" in value:
+            # not `git remote rename`, which takes the run commits along
+            remedy = f"`git config --replace-all {key} '+refs/heads/*:refs/remotes/OTHER/*'` gives them another"
+            raise UserError(f"git: {key} has branches put at the place of the run commits, {REFS}, where git may prune; {remedy}")
+
+
 def snapshot(root: Path) -> str:
     """The tree of the project as it is on disk: what git tracks, and new code that is not ignored, hidden, large or another repository's.
 
@@ -61,7 +73,7 @@ def seal(root: Path, tree: str, message: str) -> str:
         UserError: git refuses.
     """
     whole = with_results(root, tree)
-    newest = git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(tree) %(objectname)", REFS)
+    newest = git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(tree) %(objectname)", NAMED)
     if newest.startswith(whole):
         return newest.split()[1]
     head = commit_of(root, "HEAD")
@@ -89,13 +101,13 @@ def with_results(root: Path, tree: str) -> str:
 
 def trees(root: Path) -> set[str]:
     """The trees of all run commits."""
-    return set(git(root, "for-each-ref", "--format=%(tree)", REFS).splitlines())
+    return set(git(root, "for-each-ref", "--format=%(tree)", NAMED).splitlines())
 
 
 def listed(root: Path) -> list[RunCommit]:
     """Every run commit, the newest first."""
     fields = SEPARATOR.join(["%(objectname)", "%(refname)", "%(committerdate:unix)", "%(contents:subject)"])
-    lines = git(root, "for-each-ref", "--sort=-refname", f"--format={fields}", REFS).splitlines()
+    lines = git(root, "for-each-ref", "--sort=-refname", f"--format={fields}", NAMED).splitlines()
     entries = [line.split(SEPARATOR, 3) for line in lines]
     versions = data_versions_at(root, [entry[0] for entry in entries])
     return [

@@ -14,8 +14,13 @@ class Seal:
     """What a lifecycle works from, as it lay on disk at its start; the same commit for all who ask for it."""
 
     def __init__(self, root: Path, shapes: Mapping[str, Shape], wanted: Sequence[str]) -> None:
-        """`wanted`: the stages of this lifecycle."""
+        """`wanted`: the stages of this lifecycle.
+
+        Raises:
+            UserError: git refuses, or would mix branches with the run commits.
+        """
         self.root, self.shapes, self.wanted = root, shapes, wanted
+        run_commits.require_place(root)
         self._tree = run_commits.snapshot(root)
         self._commit: str | None = None
         self._edited: list[str] = []

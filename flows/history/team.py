@@ -40,6 +40,7 @@ def push(root: Path) -> Moved:
         UserError: there is no git remote `origin` or no DVC remote, or it cannot be reached.
     """
     _require_origin(root)
+    run_commits.require_place(root)
     known = set(git(root, "ls-remote", "origin", f"{THERE}*").split()[1::2])
     with _connected(root) as repo:
         here, missing = needed.whole(needed.cache(root), _needed(root))
@@ -60,6 +61,7 @@ def pull(root: Path) -> Moved:
         UserError: there is no git remote `origin` or no DVC remote, or it cannot be reached.
     """
     _require_origin(root)
+    run_commits.require_place(root)
     known = {run.ref for run in run_commits.listed(root)}
     with _connected(root) as repo:
         git(root, "fetch", "--quiet", "--no-tags", "--no-prune", "origin", f"{THERE}*:{REFS}*")

@@ -127,7 +127,7 @@ def test_the_log_has_rows_and_bytes_of_each_part(root, two):
 
 def test_the_log_has_versions_that_only_a_run_had_and_the_one_not_committed(root, two):
     third = version(root, "third", documents(7), questions("The bridge.", "Why?"))
-    git(root, "update-ref", "refs/remotes/stemma/run", "HEAD")
+    git(root, "update-ref", "refs/remotes/stemma/20260101T000000.000000Z-aaaaaaaaaa", "HEAD")
     git(root, "reset", "-q", "--hard", "HEAD~1")
     assert [one.hash for one in data_log(root)] == [third, two[1], two[0]]
     (root / "data.dvc").write_text((root / "data.dvc").read_text().replace(two[1], f"{'0' * 32}.dir"))
@@ -147,6 +147,6 @@ def test_a_version_that_is_gone_back_to_stands_in_the_log_once(root, two):
 def test_the_log_goes_past_a_commit_whose_data_dvc_is_broken(root, two):
     (root / "data.dvc").write_text("<<<<<<< HEAD\nouts:\n")
     git(root, "commit", "-qam", "a merge gone wrong")
-    git(root, "update-ref", "refs/remotes/stemma/run", "HEAD")
+    git(root, "update-ref", "refs/remotes/stemma/20260101T000000.000000Z-aaaaaaaaaa", "HEAD")
     git(root, "reset", "-q", "--hard", "HEAD~1")
     assert [one.hash for one in data_log(root)] == [two[1], two[0]]

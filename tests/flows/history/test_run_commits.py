@@ -8,6 +8,7 @@ import pytest
 
 from flows.history import run_commits
 from flows.history.git import git
+from model.errors import UserError
 
 
 @pytest.fixture
@@ -122,6 +123,27 @@ def test_they_are_listed_newest_first_and_the_same_tree_is_the_same_run_commit(r
     assert [one.message for one in found] == ["back again", "second", "first"]
     assert [one.data_version for one in found] == ["aaaaaaaa.dir", "bbbbbbbb.dir", "aaaaaaaa.dir"]
     assert all(one.ref.startswith("refs/remotes/stemma/2") and one.date.endswith("+00:00") for one in found)
+
+
+def test_branches_of_a_git_remote_called_stemma_are_no_run_commits(root: Path) -> None:
+    call(root, "git update-ref refs/remotes/stemma/main HEAD && git update-ref refs/remotes/stemma/zeta/fix HEAD")
+    assert run_commits.listed(root) == []
+    assert run_commits.trees(root) == set()
+    commit = record(root)
+    assert commit != git(root, "rev-parse", "HEAD")
+    assert [one.commit for one in run_commits.listed(root)] == [commit]
+
+
+def test_a_git_remote_whose_branches_would_lie_among_them_is_refused_with_a_way_out_that_keeps_them(root: Path, tmp_path: Path) -> None:
+    commit = record(root)
+    call(tmp_path, "git clone -q --bare project theirs")
+    call(root, "git remote add origin ../theirs && git remote add stemma ../theirs")
+    with pytest.raises(UserError, match=r"^git: remote\.stemma\.fetch has .*; `git config --replace-all remote\.stemma\.fetch") as refused:
+        run_commits.require_place(root)
+    call(root, str(refused.value).split("`")[1])
+    run_commits.require_place(root)
+    call(root, "git fetch -q --all --prune && git remote rename stemma theirs")
+    assert [one.commit for one in run_commits.listed(root)] == [commit]
 
 
 def test_git_gc_keeps_them(root: Path) -> None:

@@ -9,7 +9,9 @@ from flows import walk
 from flows.display import Display
 from flows.history import run_commits
 from flows.history.git import git
+from flows.history.rollback import EVERYTHING, rollback
 from flows.walk import LifecycleResult
+from model.errors import UserError
 
 pytestmark = pytest.mark.e2e  # lifecycles of a real DVC and git repository
 
@@ -73,6 +75,14 @@ def test_a_part_of_the_graph_and_an_edited_one_are_told_from_a_whole_one(finishe
     walked()
     assert newest(finished).message == "edited lifecycle: 4 unchanged, 1 ran"
     assert git(finished, "show", "-s", "--format=%b", newest(finished).commit).strip() == "params.yaml was edited while it ran"
+
+
+def test_none_begins_where_git_would_take_its_run_commit_away(finished: Path, walked: Walked) -> None:
+    git(finished, "remote", "add", "stemma", "nowhere")
+    with pytest.raises(UserError, match=r"git: remote\.stemma\.fetch has branches put at the place of the run commits"):
+        walked()
+    with pytest.raises(UserError, match=r"remote\.stemma\.fetch"):
+        rollback(finished, "HEAD", EVERYTHING, lambda change: True, lambda line: None)
 
 
 def test_one_that_was_stopped_is_kept_too(project: Path) -> None:
