@@ -67,15 +67,17 @@ def snapshot(root: Path) -> str:
 
 
 def seal(root: Path, tree: str, message: str) -> str:
-    """The run commit of `tree` with the present dvc.lock and metrics; the newest one if that has the same tree already.
+    """The run commit of `tree` with the present dvc.lock and metrics; the newest one if that has the same tree and tells as much.
 
     Raises:
         UserError: git refuses.
     """
     whole = with_results(root, tree)
-    newest = git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(tree) %(objectname)", NAMED)
-    if newest.startswith(whole):
-        return newest.split()[1]
+    newest = git(root, "for-each-ref", "--sort=-refname", "--count=1", "--format=%(tree) %(objectname) %(contents:subject)", NAMED)
+    there, _, found = newest.partition(" ")
+    known, _, told = found.partition(" ")
+    if there == whole and (told.startswith(COMPLETE) or not message.startswith(COMPLETE)):
+        return known
     head = commit_of(root, "HEAD")
     commit = git(root, "commit-tree", whole, *(["-p", head] if head else []), "-F", "-", stdin=message + "\n", variables=AUTHOR)
     now = datetime.now(UTC)

@@ -125,6 +125,14 @@ def test_they_are_listed_newest_first_and_the_same_tree_is_the_same_run_commit(r
     assert all(one.ref.startswith("refs/remotes/stemma/2") and one.date.endswith("+00:00") for one in found)
 
 
+def test_a_whole_lifecycle_is_not_told_by_the_commit_of_a_part_with_the_same_tree(root: Path) -> None:
+    part = record(root, "partial lifecycle: 1 ran")
+    whole = record(root, f"{run_commits.COMPLETE}2 unchanged")
+    assert [one.complete for one in run_commits.listed(root)] == [True, False]
+    assert whole != part
+    assert record(root, "partial lifecycle: 1 unchanged") == record(root, f"{run_commits.COMPLETE}2 unchanged") == whole
+
+
 def test_branches_of_a_git_remote_called_stemma_are_no_run_commits(root: Path) -> None:
     call(root, "git update-ref refs/remotes/stemma/main HEAD && git update-ref refs/remotes/stemma/zeta/fix HEAD")
     assert run_commits.listed(root) == []
