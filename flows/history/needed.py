@@ -9,6 +9,7 @@ from flows.history.git import git, paths
 
 SECTION = re.compile(r" *(cmd|deps|params|outs):")
 HASH = re.compile(r" *(?:- )?md5: '?([0-9a-f]{32}(?:\.dir)?)'?$")
+PATH = re.compile(r" *(?:- )?path: ['\"]?(.+?)['\"]?$")
 FILES = ("*.dvc", "dvc.lock", "*/dvc.lock")
 
 
@@ -26,12 +27,12 @@ def place(cache: Path, name: str) -> Path:
 
 def outputs(text: str) -> Iterator[str]:
     """The hashes of all outputs in a dvc.lock or .dvc file, line by line: a YAML reader takes a tenth of a second for each."""
-    section = ""
-    for line in text.splitlines():
-        if found := SECTION.match(line):
-            section = found[1]
-        elif section == "outs" and (found := HASH.match(line)):
-            yield found[1]
+    return _told(text, HASH)
+
+
+def output_paths(text: str) -> Iterator[str]:
+    """Where they lie, in the same way."""
+    return _told(text, PATH)
 
 
 def of_commits(root: Path, commits: Iterable[str]) -> set[str]:
@@ -63,3 +64,12 @@ def whole(cache: Path, names: Iterable[str]) -> tuple[set[str], set[str]]:
         if listing.is_file():
             needed.update(entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8")))
     return needed, {name for name in needed if not place(cache, name).is_file()}
+
+
+def _told(text: str, wanted: re.Pattern[str]) -> Iterator[str]:
+    section = ""
+    for line in text.splitlines():
+        if found := SECTION.match(line):
+            section = found[1]
+        elif section == "outs" and (found := wanted.match(line)):
+            yield found[1]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flows.graph import Shape
-from flows.history import run_commits
+from flows.history import needed, run_commits
+from flows.history.git import texts
 from flows.stages import StageResult
 
 
@@ -63,13 +64,23 @@ class Seal:
 
 
 def copy_metrics(root: Path, shapes: Mapping[str, Shape]) -> None:
-    """Copy every stage's metrics to metrics/, for git; nothing is there for a stage that is gone."""
+    """Copy every stage's metrics to metrics/, for git; nothing is there for a stage that is gone, what is a person's own stays."""
     folder = root / "metrics"
     present = {Path(shape.metrics).name: root / shape.metrics for shape in shapes.values() if shape.metrics}
-    for stale in folder.glob("*.json"):
-        if stale.name not in present:
-            stale.unlink()
+    others = [file for file in folder.glob("*.json") if file.name not in present]
+    outputs = _outputs_known(root) if others else set()
+    for file in others:
+        if file.name in outputs:
+            file.unlink()
     for name, source in present.items():
         if source.exists() and not ((folder / name).exists() and (folder / name).read_bytes() == source.read_bytes()):
             folder.mkdir(exist_ok=True)
             shutil.copyfile(source, folder / name)
+
+
+def _outputs_known(root: Path) -> set[str]:
+    """The names of what stages make, or made as HEAD and the newest run have it."""
+    lock = root / "dvc.lock"
+    locks = texts(root, [f"{commit}:./dvc.lock" for commit in ("HEAD", *(run.commit for run in run_commits.listed(root)[:1]))])
+    locks += [lock.read_text(encoding="utf-8")] if lock.is_file() else []
+    return {Path(path).name for text in locks if text for path in needed.output_paths(text)}

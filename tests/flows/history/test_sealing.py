@@ -77,6 +77,16 @@ def test_a_part_of_the_graph_and_an_edited_one_are_told_from_a_whole_one(finishe
     assert git(finished, "show", "-s", "--format=%b", newest(finished).commit).strip() == "params.yaml was edited while it ran"
 
 
+def test_metrics_of_a_stage_that_is_gone_go_too_and_a_persons_own_stay(finished: Path, change: Change, walked: Walked) -> None:
+    walked()
+    (finished / "metrics/mine.json").write_text("{}")
+    assert "metrics/mine.json" in files(finished, walked(["seed"]).run_commit)
+    stages = (finished / "dvc.yaml").read_text()
+    change(stages[stages.index("  whole:") :], "", "dvc.yaml")
+    walked(["seed"])
+    assert [file.name for file in (finished / "metrics").iterdir()] == ["mine.json"]
+
+
 def test_none_begins_where_git_would_take_its_run_commit_away(finished: Path, walked: Walked) -> None:
     git(finished, "remote", "add", "stemma", "nowhere")
     with pytest.raises(UserError, match=r"git: remote\.stemma\.fetch has branches put at the place of the run commits"):
