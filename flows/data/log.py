@@ -11,7 +11,7 @@ from flows.data import parts as data_parts
 from flows.data import versions as data_versions
 from flows.data.parts import Part
 from flows.history import run_commits
-from flows.history.git import git, texts
+from flows.history.git import texts
 from model.errors import UserError
 from tasks.registry import records
 
@@ -74,8 +74,7 @@ def history(root: Path) -> list[LoggedVersion]:
 def _log(root: Path, revisions: str) -> list[tuple[int, LoggedVersion]]:
     """Each commit that changed data.dvc, newest first, with its time in seconds."""
     form = SEPARATOR.join(("%H", "%ct", "%cI", "%s"))
-    lines = git(root, "log", "--diff-filter=AM", f"--format={form}", revisions, "--", "data.dvc").splitlines()
-    entries = [line.split(SEPARATOR) for line in lines]
+    entries = [line.split(SEPARATOR) for line in run_commits.changes_of_data(root, revisions, form=form)]
     found = []
     for (commit, when, date, message), text in zip(entries, texts(root, (f"{entry[0]}:./data.dvc" for entry in entries)), strict=True):
         with suppress(UserError):  # a run, which keeps the work tree as it is, may have found a broken one

@@ -79,7 +79,7 @@ def _models(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference
 def _data(root: Path, text: str, known: list[RunCommit]) -> Iterator[Reference]:
     if not HASH.fullmatch(text):
         return
-    introduced = git(root, "log", "--all", "--reverse", "--diff-filter=AM", "--format=%H", "--", "data.dvc").splitlines()
+    introduced = run_commits.changes_of_data(root, "--all")[::-1]
     commits: dict[str, str] = {}
     for commit, version in zip(introduced, run_commits.data_versions_at(root, introduced), strict=True):
         if version and version.startswith(text):

@@ -118,6 +118,12 @@ def listed(root: Path) -> list[RunCommit]:
     ]
 
 
+def changes_of_data(root: Path, *revisions: str, form: str = "%H") -> list[str]:
+    """Each commit in the history of `revisions` that has another data.dvc than a parent, newest first, as git's log tells `form`."""
+    told = git(root, "log", "--full-history", "-m", "--diff-filter=AM", f"--format={form}", *revisions, "--", "data.dvc")
+    return list(dict.fromkeys(told.splitlines()))  # a merge is told for each parent
+
+
 def data_versions_at(root: Path, commits: Iterable[str]) -> list[str | None]:
     """The data version that data.dvc names at each commit."""
     found = (re.search(r"^- md5: (\S+)", text or "", re.MULTILINE) for text in texts(root, (f"{commit}:./data.dvc" for commit in commits)))

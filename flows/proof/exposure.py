@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.data.ingest import ORIGIN, Say
-from flows.history import git, objects, run_commits
+from flows.history import objects, run_commits
 from flows.history.objects import Objects
 from tasks.cleaning import text as cleaning
 from tasks.registry import records
@@ -84,7 +84,7 @@ def exposure(root: Path, asked: str, say: Say) -> Exposure:
 
 def _data_versions(root: Path, known: list[Version]) -> list[str]:
     """Every one that a commit or a model names, newest first."""
-    commits = git.git(root, "log", "--all", "--diff-filter=AM", "--format=%H", "--", "data.dvc").splitlines()
+    commits = run_commits.changes_of_data(root, "--all")
     named = [*run_commits.data_versions_at(root, commits), *(version.tags.get("stemma.data_version") for version in known)]
     return list(dict.fromkeys(version for version in named if version and version != "none"))
 

@@ -134,6 +134,15 @@ def test_the_log_has_versions_that_only_a_run_had_and_the_one_not_committed(root
     assert (data_log(root)[0].commit, data_log(root)[0].message) == ("", "(not committed)")
 
 
+def test_the_log_has_a_version_that_came_with_a_merge(root, two):
+    git(root, "checkout", "-q", "-b", "side", "HEAD~1")
+    git(root, "commit", "-q", "--allow-empty", "-m", "aside")
+    git(root, "merge", "-q", "--no-commit", "main")
+    merged = version(root, "merge", documents(7), questions("The bridge.", "Why?"))
+    version(root, "later", documents(9), questions("The bridge.", "Why?"))
+    assert [(one.hash, one.message) for one in data_log(root)[1:]] == [(merged, "merge"), (two[1], "second"), (two[0], "first")]
+
+
 def test_the_log_is_empty_before_the_first_version(root):
     assert data_log(root) == []
 

@@ -58,6 +58,19 @@ def test_a_data_version_that_no_run_used_is_the_commit_that_brought_it_in(root: 
     assert (found.kind, found.commit, found.data_version, found.run_commit) == ("data", introduced, version, None)
 
 
+def test_a_data_version_that_came_with_a_merge_is_one_too(root: Path) -> None:
+    version = f"{'d' * 32}.dir"
+    other = commit(root, f"{'c' * 32}.dir", "2020-01-03T12:00:00Z")
+    subprocess.run("git checkout -q -b side HEAD~1 && echo x > x", shell=True, cwd=root, check=True)
+    commit(root, TWO, "2020-01-04T12:00:00Z")
+    subprocess.run(f"git {PERSON} merge -q --no-commit {other}", shell=True, cwd=root, check=True)
+    merge = commit(root, version, "2020-01-05T12:00:00Z")
+    commit(root, f"{'e' * 32}.dir", "2020-01-06T12:00:00Z")
+    assert resolve(root, "dddddd").commit == merge
+    assert run_commits.changes_of_data(root, "HEAD").count(merge) == 1
+    assert resolve(root, "cccccc").commit == other
+
+
 def test_a_run_commit_goes_by_its_name_or_the_beginning_of_it(root: Path) -> None:
     newest = run_commits.listed(root)[0]
     for text in (newest.commit, newest.commit[:8], newest.ref.removeprefix("refs/remotes/")):

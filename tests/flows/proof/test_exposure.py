@@ -10,6 +10,7 @@ import pytest
 
 from flows import workspace
 from flows.data import versions as data_versions
+from flows.history.git import git
 from flows.proof import exposure
 from flows.proof.exposure import Exposure
 from tasks import tables, tracking
@@ -84,6 +85,17 @@ def test_a_record_nobody_has_is_nowhere(ask: Ask) -> None:
     found = ask("Never written by anyone.")
     assert found.data_versions[0].places == []
     assert found.models == []
+
+
+def test_a_data_version_that_came_with_a_merge_is_searched_too(ask: Ask, project: Path) -> None:
+    for command in ("checkout -q -b side HEAD^", "commit -q --allow-empty -m aside", "merge -q --no-commit -"):
+        git(project, *("-c", "user.name=tester"), *("-c", "user.email=tester@example.org"), *command.split())
+    merged = into_cache(project, {"sentiment/train": ["Only the merge had these words."]}, [SPEECH])
+    commit(project, "merge")
+    into_cache(project, {"sentiment/train": [KEPT]}, [SPEECH])
+    commit(project, "later")
+    found = ask("Only the merge had these words.")
+    assert {held.data_version: held.places for held in found.data_versions}[merged] == ["sentiment/train.parquet: 1 row"]
 
 
 def test_a_data_version_whose_objects_are_gone_is_said_to_be_unknown(ask: Ask, project: Path) -> None:
