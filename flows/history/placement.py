@@ -26,7 +26,7 @@ def require(store: Objects, outs: Mapping[str, str]) -> None:
     lacking = (_files(store, path, md5) for path, md5 in outs.items())
     missing = [name for files in lacking for name, held in files if held is None or not held.is_file()]
     if missing:
-        raise UserError(f"{_some(missing)}: not in the DVC cache; {AGAIN}")
+        raise UserError(f"{some(missing)}: not in the DVC cache; {AGAIN}")
 
 
 def has(store: Objects, md5: str) -> bool:
@@ -47,7 +47,7 @@ def stage(store: Objects, root: Path, outs: Mapping[str, str], work: Path) -> No
     damaged = [name for path, md5 in other.items() for name in _copy(store, path, md5, work / NEW)]
     if damaged:
         shutil.rmtree(work)
-        raise UserError(f"{_some(damaged)}: damaged in the DVC cache; {AGAIN}")
+        raise UserError(f"{some(damaged)}: damaged in the DVC cache; {AGAIN}")
 
 
 def place(root: Path, outs: Mapping[str, str], gone: Sequence[str], work: Path) -> None:
@@ -87,5 +87,5 @@ def _copy(store: Objects, path: str, md5: str, fresh: Path) -> Iterator[str]:
         yield from [name for name, held in files.items() if content_hash(fresh / name) != held.parent.name + held.name] or [path]
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -120,9 +120,21 @@ def _check(root: Path, change: Change) -> None:
     with graph.opened(root) as repo:
         store = Objects(repo)
         placement.require(store, change.outs)
+        _require_kept(root, change)
         present = content_hash(root / "data")
         if "data" in change.outs and present not in (None, change.outs["data"]) and not placement.has(store, str(present)):
             raise UserError("data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them, or delete data/")
+
+
+def _require_kept(root: Path, change: Change) -> None:
+    """Raise UserError where a file is to become another one, or to go, that a run commit does not take."""
+    if not change.changed:
+        return
+    kept = states.listed(root, run_commits.with_results(root, run_commits.snapshot(root)))
+    lost = [path for path in change.changed if path not in kept and (root / path).is_file()]
+    if lost:
+        why = "would be lost: git does not know of it and ignores it, or it is hidden or large"
+        raise UserError(f"{placement.some(lost)}: {why}; `git add --force` lets it be kept, or move it away")
 
 
 def _check_forgotten(root: Path, change: Change, alone: str, parts: frozenset[Part]) -> None:

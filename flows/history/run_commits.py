@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from flows.history.git import commit_of, git, paths, texts
 from model.errors import UserError
 
 REFS = "refs/remotes/stemma/"
 NAMED = f"{REFS}{'[0-9]' * 8}T{'[0-9]' * 6}.*Z-*"  # the branches of a git remote called stemma would lie there too
-CODE = ("flows", "tasks", "model", "tests")  # new files are taken from here alone
+Part = Literal["data", "run", "code", "models"]
+FILES: dict[str, Part] = {"data.dvc": "data", "sources.yaml": "data", "params.yaml": "run", "dvc.lock": "run"}
+CODE = ("dvc.yaml", "flows", "tasks", "model", "tests", "profiles", "stemma.py", "pyproject.toml", "requirements.lock", "prefect.yaml")
 CODE_SIZE = 1 << 20  # bytes; a larger new file is data
 NOBODY = {"NAME": "Stemma", "EMAIL": "stemma@localhost"}  # works where git knows no identity, and is nobody's
 AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in NOBODY.items()}
@@ -53,7 +56,7 @@ def require_place(root: Path) -> None:
 
 
 def snapshot(root: Path) -> str:
-    """The tree of the project as it is on disk: what git tracks, and new code that is not ignored, hidden, large or another repository's.
+    """The tree of the project as it is on disk: what git tracks, `FILES`, and new code that is not ignored, hidden, large or a repository.
 
     Raises:
         UserError: git refuses.
@@ -61,8 +64,8 @@ def snapshot(root: Path) -> str:
     with _index(root) as variables:
         git(root, "add", "--update", ":/", variables=variables)
         new = git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", *CODE, variables=variables)
-        if code := [path for path in paths(new) if _is_code(root, path)]:
-            git(root, "update-index", "--add", "-z", "--stdin", stdin=_listing(code), variables=variables)
+        taken = [*(path for path in FILES if (root / path).is_file()), *(path for path in paths(new) if _is_code(root, path))]
+        git(root, "update-index", "--add", "-z", "--stdin", stdin=_listing(taken), variables=variables)
         return git(root, "write-tree", variables=variables)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flows import documents, graph
 from flows import plan as planning
@@ -13,15 +13,13 @@ from flows.data import copies
 from flows.history import objects, placement, run_commits
 from flows.history.git import blobs, commit_of, git, paths
 from flows.history.references import Reference
+from flows.history.run_commits import CODE, FILES, Part
 from flows.plan import StagePlan
 from model.errors import UserError
 from tasks.registry import aliases, records
 
-Part = Literal["data", "run", "code", "models"]
 Files = dict[str, tuple[str, str] | None]  # mode and blob by path below the project; None: not there
 
-FILES: dict[str, Part] = {"data.dvc": "data", "sources.yaml": "data", "params.yaml": "run", "dvc.lock": "run"}
-CODE = ("dvc.yaml", "flows", "tasks", "model", "tests", "profiles", "stemma.py", "pyproject.toml", "requirements.lock", "prefect.yaml")
 READ = ("data.dvc", "params.yaml", "dvc.lock")  # by DVC, and by a plan
 
 

@@ -273,6 +273,39 @@ def test_the_code_goes_back_too_if_asked_for(project: Path, two: Two, change: Ed
     assert git(project, "show", f"{kept}:tasks/new.py") == "new = 1"
 
 
+def test_files_that_git_does_not_know_are_kept_too(project: Path, two: Two) -> None:
+    git(project, "rm", "-q", "--cached", "data.dvc")
+    git(project, "commit", "-qm", "data.dvc is mine alone")
+    (project / "profiles").mkdir()
+    (project / "profiles/mine.yaml").write_text("theirs\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a profile")
+    theirs = git(project, "rev-parse", "HEAD")
+    git(project, "rm", "-q", "--cached", "data.dvc", "profiles/mine.yaml")
+    git(project, "commit", "-qm", "neither")
+    (project / "profiles/mine.yaml").write_text("mine\n")
+    kept = back(project, theirs, *EVERYTHING, "code").kept
+    assert (project / "profiles/mine.yaml").read_text() == "theirs\n"
+    back(project, kept, *EVERYTHING, "code")
+    assert (project / "profiles/mine.yaml").read_text() == "mine\n"
+    assert state(project) == two.after
+
+
+def test_what_no_run_commit_takes_is_not_lost(project: Path, two: Two) -> None:
+    (project / "tasks").mkdir()
+    (project / "tasks/.env").write_text("theirs\n")
+    git(project, "add", "--force", "-A")
+    git(project, "commit", "-qm", "hidden")
+    git(project, "rm", "-q", "--cached", "tasks/.env")
+    git(project, "commit", "-qm", "not for git")
+    (project / "tasks/.env").write_text("mine\n")
+    with pytest.raises(UserError, match=r"^tasks/\.env: would be lost: .*; `git add --force` lets it be kept, or move it away$"):
+        back(project, "HEAD^", *EVERYTHING, "code")
+    git(project, "add", "--force", "tasks/.env")
+    kept = back(project, "HEAD^", *EVERYTHING, "code").kept
+    assert git(project, "show", f"{kept}:tasks/.env") == "mine"
+
+
 def test_a_detached_head_gets_the_commit(project: Path, two: Two) -> None:
     git(project, "checkout", "-q", "--detach")
     main = git(project, "rev-parse", "HEAD")

@@ -72,6 +72,16 @@ def test_it_holds_tracked_files_as_they_are_on_disk_and_new_code_and_nothing_els
     assert int(call(root, "du -sk .git").split()[0]) < 2000
 
 
+def test_it_holds_all_that_a_rollback_may_write_whether_or_not_git_knows_it(root: Path) -> None:
+    call(root, "git rm -q --cached data.dvc params.yaml && echo data.dvc >> .gitignore")
+    new = {"sources.yaml", "dvc.yaml", "profiles/mine.yaml", "pyproject.toml"}
+    for name in new:
+        write(root, name, "new\n")
+    write(root, "profiles/run.log", "ignored\n")
+    assert files(root, record(root)) == {".gitignore", "tasks/prepare.py", "data.dvc", "params.yaml"} | new
+    assert run_commits.listed(root)[0].data_version == "aaaaaaaa.dir"
+
+
 def test_branch_index_and_work_tree_stay_as_they_are(root: Path) -> None:
     write(root, "params.yaml", "staged\n")
     call(root, "git add params.yaml")
