@@ -23,15 +23,15 @@ def commit(root: Path, files: Sequence[str], message: str) -> str | None:
     with tempfile.TemporaryDirectory() as folder:
         own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", head or "--empty", variables=own)
-        git(root, "update-index", "--add", "--remove", "--", *files, variables=own)
+        git(root, "update-index", "--add", "--remove", "--replace", "--", *files, variables=own)
         tree = git(root, "write-tree", variables=own)
     if head and tree == git(root, "rev-parse", f"{head}^{{tree}}"):
-        git(root, "update-index", "--add", "--remove", "--", *files)  # one that was killed may have come no further
+        git(root, "update-index", "--add", "--remove", "--replace", "--", *files)  # one that was killed may have come no further
         return None
     identity = _identity(root)
     made = git(root, "commit-tree", tree, *(["-p", head] if head else []), stdin=message, variables=identity)
     git(root, "update-ref", "-m", f"stemma: {message.splitlines()[0]}", "HEAD", made, head or "0" * 40, variables=identity)
-    git(root, "update-index", "--add", "--remove", "--", *files)  # the user's index: these files are no change any more
+    git(root, "update-index", "--add", "--remove", "--replace", "--", *files)  # the user's index: these files are no change any more
     return made
 
 

@@ -98,7 +98,7 @@ def carry_on(root: Path, say: Say) -> None:
     """Complete a rollback that was killed. The lifecycle lock must be held.
 
     Raises:
-        UserError: objects that it needs have been lost since.
+        UserError: objects that it needs have been lost since, or something has come in its way.
     """
     journal = root / JOURNAL
     if not journal.is_file():
@@ -111,6 +111,7 @@ def carry_on(root: Path, say: Say) -> None:
         journal.unlink()
         return
     say(f"going on with the rollback to {change.title}, which was killed")
+    _require_room(root, change)
     _carry_out(root, change, written["head"], say)
 
 
@@ -120,10 +121,26 @@ def _check(root: Path, change: Change) -> None:
     with graph.opened(root) as repo:
         store = Objects(repo)
         placement.require(store, change.outs)
+        _require_room(root, change)
         _require_kept(root, change)
         present = content_hash(root / "data")
         if "data" in change.outs and present not in (None, change.outs["data"]) and not placement.has(store, str(present)):
             raise UserError("data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them, or delete data/")
+
+
+def _require_room(root: Path, change: Change) -> None:
+    """Raise UserError where what git does not know lies at the place of a file or a folder that is to come."""
+    going = {root / path for path, entry in change.files.items() if not entry}
+    known = going | {folder for file in going for folder in file.parents}
+    in_the_way = []
+    for file in (root / path for path in change.changed if change.files[path]):
+        if file.is_dir() and not file.is_symlink():
+            in_the_way += [below for below in (file, *file.rglob("*")) if below not in known]
+        above = [folder for folder in file.parents if root in folder.parents and folder not in going]
+        in_the_way += [folder for folder in above if folder.is_symlink() or folder.is_file()]
+    if in_the_way:
+        named = placement.some([str(path.relative_to(root)) for path in dict.fromkeys(in_the_way)])
+        raise UserError(f"{named}: not in git, and in the way of files that are to come back; move that away, and try again")
 
 
 def _require_kept(root: Path, change: Change) -> None:
@@ -184,15 +201,16 @@ def _move(root: Path, change: Change, client: Any) -> None:
 
 
 def _write(root: Path, files: Files) -> None:
-    """Let files be as git has them, those that are not."""
+    """Let files be as git has them, those that are not; what goes goes first, since a file may come where a folder was."""
     wanted = {path: entry for path, entry in files.items() if entry}
     contents = dict(zip(wanted, blobs(root, (blob for _, blob in wanted.values())), strict=True))
-    for path in files:
-        content, file = contents.get(path), root / path
-        if content is None:
-            file.unlink(missing_ok=True)
-            _remove_empty(root, file.parent)
-        elif not file.is_file() or file.read_bytes() != content:
+    for file in (root / path for path in files if contents.get(path) is None):
+        if file.is_file() or file.is_symlink():
+            file.unlink()
+        _remove_empty(root, file.parent)
+    for path, content in contents.items():
+        file = root / path
+        if content is not None and not (file.is_file() and file.read_bytes() == content):
             _replace(root, file, content, wanted[path][0])
 
 
@@ -211,7 +229,8 @@ def _replace(root: Path, file: Path, content: bytes, mode: str) -> None:
 def _remove_empty(root: Path, folder: Path) -> None:
     with suppress(OSError):  # not empty
         while folder != root:
-            folder.rmdir()
+            if folder.is_dir():
+                folder.rmdir()
             folder = folder.parent
 
 

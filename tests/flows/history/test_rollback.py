@@ -306,6 +306,59 @@ def test_what_no_run_commit_takes_is_not_lost(project: Path, two: Two) -> None:
     assert git(project, "show", f"{kept}:tasks/.env") == "mine"
 
 
+@pytest.fixture
+def file_and_folder(project: Path) -> tuple[str, str]:
+    """The commits of a state in which tests/thing is a file and of the present one, in which it is a folder."""
+    (project / "tests").mkdir()
+    (project / "tests/thing").write_text("file\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a file")
+    (project / "tests/thing").unlink()
+    (project / "tests/thing/inner").mkdir(parents=True)
+    (project / "tests/thing/inner/x.py").write_text("x = 1\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a folder")
+    return git(project, "rev-parse", "HEAD^"), git(project, "rev-parse", "HEAD")
+
+
+def test_a_file_that_became_a_folder_is_one_again_and_the_other_way_round(project: Path, file_and_folder: tuple[str, str]) -> None:
+    file, folder = file_and_folder
+    back(project, file, *EVERYTHING, "code")
+    assert (project / "tests/thing").read_text() == "file\n"
+    assert git(project, "status", "--porcelain") == ""
+    back(project, folder, *EVERYTHING, "code")
+    assert (project / "tests/thing/inner/x.py").read_text() == "x = 1\n"
+    assert git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("stray", ["tests/thing/.cache", "tests/thing/inner/x.log"])
+def test_what_git_does_not_know_and_is_in_the_way_is_told_before_anything_changes(
+    project: Path, file_and_folder: tuple[str, str], stray: str
+) -> None:
+    (project / stray).write_text("mine\n")
+    (project / ".git/info/exclude").write_text("*.log\nthing\n")
+    with pytest.raises(UserError, match=rf"^{stray}: not in git, and in the way of files that are to come back; move that away"):
+        back(project, file_and_folder[0], *EVERYTHING, "code")
+    assert (project / "tests/thing/inner/x.py").exists()
+    assert not (project / ".stemma/rollback.json").exists()
+    shutil.rmtree(project / "tests/thing")
+    git(project, "rm", "-q", "-r", "--cached", "tests")
+    git(project, "commit", "-qm", "neither")
+    (project / "tests/thing").write_text("mine\n")
+    with pytest.raises(UserError, match=r"^tests/thing: not in git, and in the way"):
+        back(project, file_and_folder[1], *EVERYTHING, "code")
+
+
+def test_what_has_come_in_the_way_of_a_rollback_that_was_killed_is_one_line(project: Path, file_and_folder: tuple[str, str]) -> None:
+    killed(project, file_and_folder[0], "verb._write", code=True)
+    (project / "tests/thing/.cache").write_text("new\n")
+    with pytest.raises(UserError, match=r"^tests/thing/\.cache: not in git, and in the way"):
+        drive(project)
+    (project / "tests/thing/.cache").unlink()
+    drive(project)
+    assert (project / "tests/thing").read_text() == "file\n"
+
+
 def test_a_detached_head_gets_the_commit(project: Path, two: Two) -> None:
     git(project, "checkout", "-q", "--detach")
     main = git(project, "rev-parse", "HEAD")
@@ -313,7 +366,7 @@ def test_a_detached_head_gets_the_commit(project: Path, two: Two) -> None:
     assert (git(project, "rev-parse", "HEAD"), git(project, "rev-parse", "HEAD^")) == (made, main)
 
 
-def killed(root: Path, ref: str, call: str) -> None:
+def killed(root: Path, ref: str, call: str, code: bool = False) -> None:
     """A rollback whose process is killed just before it calls this for the first time after the journal was written."""
     script = f"""
 import os
@@ -328,7 +381,7 @@ def written(root, file, text):
     if file == root / verb.JOURNAL:
         {call} = die
 atomic.write = written
-verb.rollback(Path.cwd(), {ref!r}, verb.EVERYTHING, lambda change: True, print)
+verb.rollback(Path.cwd(), {ref!r}, verb.EVERYTHING{' | {"code"}' if code else ""}, lambda change: True, print)
 """
     here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     ended = subprocess.run([sys.executable, "-c", script], cwd=root, env=here, capture_output=True, text=True)
