@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from flows import graph, workspace
+from flows import documents, graph, workspace
 from flows.history import checkouts, needed
 from flows.history.git import commit_of, git
 from model.errors import UserError
@@ -45,7 +43,10 @@ def waste(root: Path) -> Waste:
     cache = needed.cache(root)
     if root.resolve() not in cache.parents:
         raise UserError(f"gc: the DVC cache {cache} is not this project's alone; `dvc gc --projects` knows how to spare the others")
-    names, _ = needed.whole(cache, _needed(root))
+    names, missing = needed.whole(cache, _needed(root))
+    if damaged := [file for name in sorted(missing) if (file := needed.place(cache, name)).is_file()]:
+        remedy = "`stemma doctor` mends what a registered version needs, `stemma pull` the rest; delete the file where neither has it"
+        raise UserError(f"gc: {damaged[0]}: damaged, and the files that it lists would be freed; {remedy}")
     objects = {
         file: file.stat().st_size for file in (cache / "files" / "md5").glob("??/*") if OBJECT.fullmatch(file.parent.name + file.name)
     }
@@ -86,8 +87,10 @@ def _needed(root: Path) -> set[str]:
 
 
 def _outputs(record: Path) -> Iterator[str]:
-    content = YAML(typ="safe").load(record.read_text(encoding="utf-8")) or {}
-    yield from (str(out["md5"]) for out in content.get("outs", []) if "md5" in out)
+    """None of a record that is half written."""
+    with suppress(UserError):
+        outs = documents.mapping(record.name, record.read_text(encoding="utf-8", errors="replace"), "outs", "")["outs"] or ()
+        yield from (str(out["md5"]) for out in outs if isinstance(out, dict) and "md5" in out)
 
 
 @contextmanager

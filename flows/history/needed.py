@@ -1,10 +1,10 @@
 """Objects of the DVC cache: which ones a state of the project needs, and where they lie."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flows.history import objects
 from flows.history.git import git, paths
 
 SECTION = re.compile(r" *(cmd|deps|params|outs):")
@@ -57,13 +57,19 @@ def of_work_tree(root: Path) -> set[str]:
 
 
 def whole(cache: Path, names: Iterable[str]) -> tuple[set[str], set[str]]:
-    """These objects with the files of those that are folders; and the ones among them that the cache does not have."""
+    """These objects with the files of those that are folders; and the ones among them that the cache does not have.
+
+    A damaged list of a folder's files counts as one that it does not have.
+    """
     needed = set(names)
+    damaged = set()
     for name in [name for name in needed if name.endswith(".dir")]:
         listing = place(cache, name)
         if listing.is_file():
-            needed.update(entry["md5"] for entry in json.loads(listing.read_text(encoding="utf-8")))
-    return needed, {name for name in needed if not place(cache, name).is_file()}
+            files = objects.checked(listing.read_bytes(), name)
+            needed.update((files or {}).values())
+            damaged |= {name} if files is None else set()
+    return needed, damaged | {name for name in needed if not place(cache, name).is_file()}
 
 
 def _told(text: str, wanted: re.Pattern[str]) -> Iterator[str]:

@@ -1,10 +1,11 @@
 """The objects of DVC's cache, and of a remote where the cache lacks them: read where they are, nothing is fetched or checked out."""
 
+import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -33,13 +34,20 @@ class Objects:
         return None
 
     def listing(self, md5: str) -> Listing | None:
-        """The files of a folder, by its `.dir` hash; None if neither place has the list."""
-        opened = self.open(md5)
-        if opened is None:
-            return None
-        with opened:
-            entries: list[dict[str, Any]] = json.load(opened)
-        return {entry["relpath"]: entry["md5"] for entry in entries}
+        """The files of a folder, by its `.dir` hash; None if neither place has the list undamaged."""
+        for place in self._places:
+            with suppress(FileNotFoundError), place.fs.open(place.oid_to_path(md5), "rb") as opened:
+                found = checked(opened.read(), md5)
+                if found is not None:
+                    return found
+        return None
+
+
+def checked(content: bytes, md5: str) -> Listing | None:
+    """The files of a folder, from its list; None where that is damaged, so that it does not have its `.dir` hash."""
+    if f"{hashlib.md5(content).hexdigest()}.dir" != md5:
+        return None
+    return {entry["relpath"]: entry["md5"] for entry in json.loads(content)}
 
 
 @contextmanager

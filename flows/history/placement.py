@@ -3,12 +3,12 @@
 Killed anywhere in it, the same calls again end in the same state.
 """
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from flows.content import content_hash
+from flows.history import objects
 from flows.history.objects import Objects
 from model.errors import UserError
 
@@ -69,11 +69,12 @@ def _files(store: Objects, path: str, md5: str) -> Iterator[tuple[str, Path | No
     held = store.local(md5)
     if not md5.endswith(".dir"):
         yield path, held
-    elif f"{content_hash(held)}.dir" != md5:
+        return
+    listing = objects.checked(held.read_bytes(), md5) if held.is_file() else None
+    if listing is None:
         yield path, None
-    else:
-        for entry in json.loads(held.read_text(encoding="utf-8")):
-            yield f"{path}/{entry['relpath']}", store.local(entry["md5"])
+    for name, of_file in (listing or {}).items():
+        yield f"{path}/{name}", store.local(of_file)
 
 
 def _copy(store: Objects, path: str, md5: str, fresh: Path) -> Iterator[str]:

@@ -107,6 +107,22 @@ def test_a_version_whose_objects_are_nowhere_is_one_line(root, two):
     assert [version.parts for version in data_log(root)] == [None, None]
 
 
+def test_a_version_whose_list_of_files_is_damaged_is_one_line_unless_a_remote_has_it(root, two, tmp_path):
+    near = data_diff(root, *two).to_json()
+    (root / ".dvc" / "config.local").write_text(f"[core]\n    remote = far\n['remote \"far\"']\n    url = {tmp_path / 'far'}\n")
+    with Repo(str(root)) as repo:
+        repo.push(all_commits=True)
+    shutil.rmtree(root / ".stemma" / "parts")
+    listing = root / ".dvc" / "cache" / "files" / "md5" / two[0][:2] / two[0][2:]
+    listing.chmod(0o644)
+    listing.write_text('[{"md5": "')
+    assert data_diff(root, *two).to_json() == near
+    shutil.rmtree(tmp_path / "far")
+    shutil.rmtree(root / ".stemma" / "parts")
+    with pytest.raises(UserError, match=rf"{two[0]}: objects of this data version are neither in the DVC cache nor in a remote"):
+        data_diff(root, *two)
+
+
 def test_any_reference_to_a_state_with_data_will_do(root, two):
     assert data_diff(root, "HEAD~1", "main").to_json() == data_diff(root, *two).to_json()
     uncommitted = version(root, "third", documents(7), questions("The bridge.", "Why?"))

@@ -85,6 +85,25 @@ def test_a_run_commit_that_is_taken_away_takes_its_objects_along_but_not_those_o
     assert not needed.whole(needed.cache(finished), needed.of_commits(finished, [tagged]))[1]
 
 
+def test_what_a_damaged_list_of_files_may_name_is_not_freed(finished: Path) -> None:
+    name = next(name for name in needed.of_commits(finished, ["HEAD"]) if name.endswith(".dir"))
+    listing = needed.place(needed.cache(finished), name)
+    listing.chmod(0o644)
+    listing.write_text('[{"md5": "')
+    with pytest.raises(UserError, match=rf"^gc: .*{name[2:]}: damaged, and the files that it lists would be freed; `stemma doctor`"):
+        gc.free(finished)
+    listing.unlink()
+    assert gc.free(finished).objects
+
+
+@pytest.mark.parametrize("text", ["cmd", "cmd: echo\nouts:\n- md5", "outs: [", "outs:\n", ""])
+def test_a_half_written_record_is_no_obstacle(finished: Path, text: str) -> None:
+    record = finished / ".dvc/cache/runs/ab/abcd/half"
+    record.parent.mkdir(parents=True)
+    record.write_text(text)
+    assert record not in gc.free(finished).records
+
+
 def test_dvc_gc_by_hand_leaves_runs_alone(finished: Path, change: Change, walked: Walked) -> None:
     walked()
     change("seed: s", "seed: t")

@@ -77,6 +77,19 @@ def test_runs_that_nobody_has_pushed_stay_where_git_is_to_prune(clone: Path) -> 
     assert mine in [run.commit for run in run_commits.listed(clone)]
 
 
+def test_a_damaged_list_of_files_counts_as_missing_and_is_pulled_again(finished: Path, clone: Path) -> None:
+    team.pull(clone)
+    name = next(name for name in needed.of_commits(clone, ["HEAD"]) if name.endswith(".dir"))
+    for root, move in ((finished, team.push), (clone, team.pull)):
+        listing = needed.place(needed.cache(root), name)
+        listing.chmod(0o644)
+        listing.write_text('[{"md5": "')
+        listing.chmod(0o444)
+        moved = move(root)
+        assert (moved.objects, moved.missing) == ((0, 1) if move is team.push else (1, 0))
+    assert not needed.whole(needed.cache(clone), [name])[1]
+
+
 def test_objects_that_nobody_has_are_counted_and_no_obstacle(finished: Path, clone: Path) -> None:
     lost = next(name for name in needed.of_commits(finished, ["HEAD"]) if name.endswith(".dir"))
     for cache in (finished / ".dvc/cache", clone.parent / "store"):
