@@ -14,7 +14,7 @@ from model.errors import UserError
 
 NEW, OLD = "new", "old"
 NAMED = 3  # missing files
-AGAIN = "`stemma pull` fetches them from a remote, `stemma verify` makes a registered version's again, `--data-only` goes without"
+AGAIN = "`stemma pull` fetches them from a remote, `stemma verify` makes a registered version's again"
 
 
 def require(store: Objects, outs: Mapping[str, str]) -> None:
@@ -26,7 +26,7 @@ def require(store: Objects, outs: Mapping[str, str]) -> None:
     lacking = (_files(store, path, md5) for path, md5 in outs.items())
     missing = [name for files in lacking for name, held in files if held is None or not held.is_file()]
     if missing:
-        raise UserError(f"{some(missing)}: not in the DVC cache; {AGAIN}")
+        raise UserError(f"{some(missing)}: not in the DVC cache; {_remedies(missing, outs)}")
 
 
 def has(store: Objects, md5: str) -> bool:
@@ -47,7 +47,7 @@ def stage(store: Objects, root: Path, outs: Mapping[str, str], work: Path) -> No
     damaged = [name for path, md5 in other.items() for name in _copy(store, path, md5, work / NEW)]
     if damaged:
         shutil.rmtree(work)
-        raise UserError(f"{some(damaged)}: damaged in the DVC cache; {AGAIN}")
+        raise UserError(f"{some(damaged)}: damaged in the DVC cache; {_remedies(damaged, outs)}")
 
 
 def place(root: Path, outs: Mapping[str, str], gone: Sequence[str], work: Path) -> None:
@@ -90,3 +90,9 @@ def _copy(store: Objects, path: str, md5: str, fresh: Path) -> Iterator[str]:
 
 def some(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _remedies(lost: Sequence[str], outs: Mapping[str, str]) -> str:
+    """What may help against what is lost of `outs`."""
+    without = "data" in outs and not any(f"{name}/".startswith("data/") for name in lost)
+    return AGAIN + (", `--data-only` goes without" if without else "")

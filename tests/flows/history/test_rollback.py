@@ -199,10 +199,20 @@ def test_nothing_at_all_is_changed_if_an_object_is_missing_or_damaged(project: P
     held.write_text("other") if what == "damaged" else held.unlink()
     held.exists() and held.chmod(0o444)
     head = git(project, "rev-parse", "HEAD")
-    with pytest.raises(UserError, match=rf"build/whole: {'not in' if what == 'missing' else 'damaged in'} the DVC cache; `stemma pull`"):
+    said = rf"build/whole: {'not in' if what == 'missing' else 'damaged in'} the DVC cache; `stemma pull`.* `--data-only` goes without$"
+    with pytest.raises(UserError, match=said):
         back(project, two.first)
     assert (state(project), git(project, "rev-parse", "HEAD")) == (two.after, head)
     assert not (project / ".stemma/rollback").exists()
+
+
+def test_data_alone_is_not_offered_where_that_is_what_is_missing(project: Path, two: Two) -> None:
+    cache, name = project / ".dvc/cache/files/md5", two.data_version(two.before)
+    [words] = json.loads((cache / name[:2] / name[2:]).read_text())
+    (cache / words["md5"][:2] / words["md5"][2:]).unlink()
+    for parts in ((), ("data",)):
+        with pytest.raises(UserError, match=r"^data/words.txt: not in the DVC cache; .* makes a registered version's again$"):
+            back(project, two.first, *parts)
 
 
 def test_what_only_another_machine_has_made_stays_as_absent_as_it_was(project: Path, two: Two) -> None:
