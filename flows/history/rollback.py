@@ -220,7 +220,10 @@ def _replace(root: Path, file: Path, content: bytes, mode: str) -> None:
     if mode == SYMLINK:
         partial.symlink_to(os.fsdecode(content))
     else:
-        partial.write_bytes(content)
+        with partial.open("wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
         partial.chmod(0o755 if mode == EXECUTABLE else 0o644)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(file)

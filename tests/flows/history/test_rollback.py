@@ -128,6 +128,13 @@ def test_everything_is_as_it_was_and_every_stage_is_fresh(project: Path, two: Tw
     assert (again.commit, again.change.changed) == (None, [])
 
 
+def test_files_are_on_the_disk_before_they_are_in_place(project: Path, two: Two, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    done = back(project, two.first)
+    assert {len(two.before[name]) for name in done.change.changed} <= set(sizes)
+
+
 def test_a_rollback_can_be_gone_back_on(project: Path, two: Two) -> None:
     there = git(project, "rev-parse", "HEAD")
     made = back(project, two.first).commit
