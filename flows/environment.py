@@ -26,6 +26,11 @@ OFFLINE = {
     "MLFLOW_UV_AUTO_DETECT": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
+HOOK = (  # by these git, which starts a hook, would send us to its own repository or index
+    *("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX", "GIT_INDEX_FILE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_CONFIG"),
+    *("GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
+)
 PREFECT = {
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",  # a missing PREFECT_API_URL is an error, not another server
     "PREFECT_TASKS_DEFAULT_NO_CACHE": "true",  # DVC alone decides what need not run
@@ -38,6 +43,8 @@ def quiet(root: Path) -> None:
     Call it before anything else is imported: the libraries read these at their import.
     """
     state = root / ".stemma"
+    for name in HOOK:
+        os.environ.pop(name, None)
     os.environ |= QUIET | OFFLINE | PREFECT
     os.environ |= {
         "PREFECT_HOME": str(state / "prefect"),

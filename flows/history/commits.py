@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.history.git import commit_of, git, surroundings
+from flows.history.git import commit_of, git
 
 NOBODY = {"GIT_AUTHOR_NAME": "Stemma", "GIT_AUTHOR_EMAIL": "stemma@localhost"}
 NOBODY |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in NOBODY.items()}
@@ -37,5 +37,5 @@ def commit(root: Path, files: Sequence[str], message: str) -> str | None:
 
 def _identity(root: Path) -> dict[str, str]:
     asked = (["git", "var", f"GIT_{who}_IDENT"] for who in ("AUTHOR", "COMMITTER"))
-    known = all(subprocess.run(command, cwd=root, env=surroundings(), capture_output=True).returncode == 0 for command in asked)
+    known = all(subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0 for command in asked)
     return {} if known else {name: os.environ.get(name) or value for name, value in NOBODY.items()}

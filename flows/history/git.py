@@ -9,11 +9,6 @@ from flows import room
 from model.errors import UserError
 
 SETTINGS = ("-c", "log.showSignature=false")  # what a person has shown besides would be taken for the answer
-OF_ANOTHER = (  # by these a hook, which git starts, would send us to its own repository or index
-    *("GIT_DIR", "GIT_COMMON_DIR", "GIT_WORK_TREE", "GIT_IMPLICIT_WORK_TREE", "GIT_PREFIX", "GIT_INTERNAL_SUPER_PREFIX", "GIT_INDEX_FILE"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE", "GIT_CONFIG"),
-    *("GIT_NO_REPLACE_OBJECTS", "GIT_REPLACE_REF_BASE"),
-)
 
 
 def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mapping[str, str] | None = None) -> str:
@@ -23,7 +18,7 @@ def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mappin
         UserError: git refuses, or is not installed.
     """
     given = stdin.encode() if isinstance(stdin, str) else stdin
-    environment = {**surroundings(), **(variables or {})}
+    environment = os.environ | (variables or {})
     try:
         ran = subprocess.run(["git", *SETTINGS, *arguments], cwd=root, env=environment, input=given, capture_output=True, check=False)
     except FileNotFoundError:
@@ -33,11 +28,6 @@ def git(root: Path, *arguments: str, stdin: str | bytes = b"", variables: Mappin
         remedy = "make room on the disk of" if room.lacks(root) else "mend that in"
         raise UserError(f"git {_subcommand(arguments)}: {said}; {remedy} {root}")
     return ran.stdout.decode(errors="surrogateescape").removesuffix("\n")
-
-
-def surroundings() -> dict[str, str]:
-    """Our environment without what would have git look elsewhere than in the folder it is called in; settings for it stay."""
-    return {name: value for name, value in os.environ.items() if name not in OF_ANOTHER}
 
 
 def paths(listing: str) -> list[str]:
@@ -53,7 +43,7 @@ def prefix(root: Path) -> str:
 def commit_of(root: Path, revision: str) -> str | None:
     """The commit that a revision names, or None."""
     command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    found = subprocess.run(command, cwd=root, env=surroundings(), capture_output=True, text=True, check=False)
+    found = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None
 
 
@@ -66,7 +56,7 @@ def blobs(root: Path, names: Iterable[str]) -> list[bytes | None]:
     """The same as bytes, of blobs by any of their names."""
     asked = "".join(f"{name}\n" for name in names)
     command = ["git", "cat-file", "--batch"]
-    answer = subprocess.run(command, cwd=root, env=surroundings(), input=asked.encode(), capture_output=True, check=True).stdout
+    answer = subprocess.run(command, cwd=root, input=asked.encode(), capture_output=True, check=True).stdout
     found: list[bytes | None] = []
     while answer:
         header, _, rest = answer.partition(b"\n")

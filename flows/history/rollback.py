@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import atomic, documents, graph, workspace
-from flows.content import content_hash
+from flows.content import can_go, content_hash
 from flows.data import forgetting
 from flows.data.ingest import ORIGIN
 from flows.history import commits, objects, placement, references, run_commits, states
@@ -70,7 +70,7 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
     """
     workspace.check(root)
     references.resolve(root, ref)  # what names nothing is told before anybody waits
-    with workspace.lifecycle_lock(root, say):
+    with workspace.lifecycle_lock(root, say, "rollback"):
         for ailment in quick.look(root):
             say(str(ailment))
         carry_on(root, say)
@@ -90,7 +90,7 @@ def rollback(root: Path, ref: str, parts: frozenset[Part], agrees: Callable[[Cha
 def complete(root: Path, say: Say) -> None:
     """Complete a rollback that was killed, if one was; for whoever changes what it writes, before they do."""
     if (root / JOURNAL).is_file():
-        with workspace.lifecycle_lock(root, say):
+        with workspace.lifecycle_lock(root, say, "rollback"):
             carry_on(root, say)
 
 
@@ -124,7 +124,7 @@ def _check(root: Path, change: Change) -> None:
         _require_room(root, change)
         _require_kept(root, change)
         present = content_hash(root / "data")
-        if "data" in change.outs and present not in (None, change.outs["data"]) and not placement.has(store, str(present)):
+        if "data" in change.outs and present != change.outs["data"] and not can_go(root / "data", lambda md5: str(store.local(md5))):
             raise UserError("data: its files are not in the DVC cache and would be lost; `dvc add data` keeps them, or delete data/")
 
 
