@@ -112,8 +112,9 @@ def _load_data_set(name: str, into: Path, max_bytes: int) -> None:
                 if size > max_bytes:
                     raise UserError(f"{name}: more than {max_bytes:,} bytes; raise ingest.max_unpacked_bytes in params.yaml")
                 writer.write_table(table)
-        if writer:
-            writer.close()
+        if writer is None:
+            raise UserError(f"{name}: no rows in it; name another data set, or a split after @")
+        writer.close()
     except (OSError, ValueError, RuntimeError, DatasetsError, pa.ArrowException) as error:
         if room.is_full(error):
             raise

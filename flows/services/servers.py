@@ -160,6 +160,7 @@ def _answers(url: str) -> bool:
 
 def _require_free_port(service: Service) -> None:
     assert service.port is not None
+    reason = "is not a port"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -169,9 +170,10 @@ def _require_free_port(service: Service) -> None:
         except OSError:
             reason = f"is taken by {_holder(service.port)}"
         except OverflowError:
-            reason = "is not a port"
+            pass
         else:
-            return
+            if service.port:  # 0 is whichever is free
+                return
     raise UserError(f"port {service.port} {reason}, {service.title} needs one; choose another with `stemma up --{service.name}-port PORT`")
 
 

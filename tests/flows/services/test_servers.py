@@ -44,6 +44,13 @@ def test_a_taken_port_is_one_line_that_names_who_has_it(project: Path) -> None:
     assert not (project / ".stemma" / "services.json").exists()
 
 
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_what_is_no_port_is_one_line(project: Path, port: str) -> None:
+    ended = stemma(project, "up", "--mlflow-port", port)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert ended.stderr.startswith(f"port {port} is not a port, the MLflow UI needs one; choose another with")
+
+
 def test_without_services_there_are_no_addresses(project: Path) -> None:
     found = services.status(project)
     assert found["prefect_api_url"] is None
