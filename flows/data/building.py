@@ -202,7 +202,7 @@ def stands(data: Path, name: str, entry: Mapping[str, Any]) -> bool:
     if entry["target"] == "corpus":
         return bool(corpus_files(data, name))
     folder = data / entry["target"]
-    return folder.is_dir() and (entry["reader"] is None or all((folder / f"{split}.parquet").is_file() for split in SPLITS))
+    return folder.is_dir() and (entry.get("reader") is None or all((folder / f"{split}.parquet").is_file() for split in SPLITS))
 
 
 def corpus_files(data: Path, name: str) -> list[Path]:

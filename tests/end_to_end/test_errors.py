@@ -45,8 +45,11 @@ def test_missing_data_says_how_to_get_it(project: Project) -> None:
 
 
 def test_edited_data_is_not_taken_for_a_data_version(project: Project) -> None:
-    (project.root / "data/qa/train.parquet").unlink()
+    file = project.root / "data/qa/train.parquet"
+    file.unlink()
+    file.write_bytes(b"edited")
     assert project.stemma("run").line.startswith("data: not the files of data.dvc; `dvc add data` makes them a data version")
+    assert file.read_bytes() == b"edited"
 
 
 def test_a_truncated_parquet_file_is_named(project: Project, server: dict[str, str]) -> None:
@@ -85,7 +88,7 @@ def test_data_that_is_damaged_in_the_cache_is_not_used(project: Project) -> None
     shutil.rmtree(project.root / "data")
     assert "damaged" in project.stemma("run").line
     assert not (project.root / "data").exists()
-    assert "not in the DVC cache" in project.stemma("run").line
+    assert "missing here and in the DVC cache" in project.stemma("run").line
 
 
 @pytest.mark.slow
