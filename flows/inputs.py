@@ -61,7 +61,7 @@ def _of_columns(application: Application, row: Mapping[str, Any], columns: Mappi
     called = {name: columns.get(name, name) for name in application.INPUTS}
     if unknown := columns.keys() - called.keys():
         raise UserError(f"--column {min(unknown)}: no such input; this application has {', '.join(application.INPUTS)}")
-    if missing := [name for name in called if row.get(called[name]) is None]:
+    if missing := [name for name in called if called[name] not in row]:
         there = ", ".join(f"{column!s:.40}" for column in row) or "nothing"
         raise UserError(f"{where}: no {called[missing[0]]}, there is {there}; `--column {missing[0]}=NAME` says which one is meant")
     return _checked(application, {name: row[column] for name, column in called.items()}, where)

@@ -32,6 +32,7 @@ def told(root: Path, error: Exception) -> str | None:
     """One line about an error that is the disk's; None about another."""
     if explains(root, error):
         return f"{root}: no room on its disk ({error}); make some, and the same command again goes on"
-    if isinstance(error, OSError) and error.errno in DENIED and error.filename and Path(error.filename).is_relative_to(root):
-        return f"{error.filename}: {error.strerror}; Stemma writes below {root}: run it as the owner, or work in a clone of your own"
+    file = getattr(error, "filename", None)
+    if isinstance(error, OSError) and error.errno in DENIED and isinstance(file, str) and Path(file).is_relative_to(root):
+        return f"{file}: {error.strerror}; Stemma writes below {root}: run it as the owner, or work in a clone of your own"
     return None

@@ -74,7 +74,7 @@ def _holder(file: Path) -> str:
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):  # it has only just begun
         return "`stemma run`"
-    return f"`stemma {found['verb']}` (pid {found['pid']}, since {found['since']})"
+    return f"`stemma {found.get('verb', 'run')}` (pid {found['pid']}, since {found['since']})"
 
 
 @contextmanager

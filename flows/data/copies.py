@@ -123,6 +123,12 @@ def _search(store: Objects, md5: str, target: str, asked: Forgotten) -> tuple[in
     return count, found
 
 
+def origin(root: Path, version: str) -> dict[str, Any]:
+    """What a data version was made from, by its hash; nothing if it does not say, or is not at hand."""
+    with objects.opened(root) as store:
+        return _origin(store, store.listing(version) or {})
+
+
 def _origin(store: Objects, listing: Mapping[str, str]) -> dict[str, Any]:
     """What a data version was made from; nothing if it does not say."""
     opened = store.open(listing.get(ORIGIN, "none"))

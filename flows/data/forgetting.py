@@ -9,7 +9,7 @@ from flows import atomic, workspace
 from flows.data import copies, ingest
 from flows.data.copies import Copies
 from flows.data.ingest import IngestReport, Say
-from flows.data.versions import DataVersion
+from flows.data.versions import DataVersion, in_use
 from flows.history import commits
 from model.errors import UserError
 from tasks.intake import forgotten, sources
@@ -83,8 +83,11 @@ def reapply(root: Path, say: Say) -> IngestReport | None:
 
 
 def outstanding(root: Path) -> bool:
-    """Whether a run would first take records out of `data/`, as it lies there."""
-    return _held(ingest.recorded_origin(root), forgotten.read(root))
+    """Whether a run would first take records out of the data version in use."""
+    gone, version = forgotten.read(root), in_use(root)
+    if version is None or not gone.hashes:
+        return False
+    return _held(copies.origin(root, version.hash) or ingest.recorded_origin(root), gone)
 
 
 def keep_away(root: Path, say: Say) -> None:

@@ -170,21 +170,26 @@ def recorded_origin(root: Path) -> dict[str, Any]:
 
 
 def _standing(root: Path) -> dict[str, Any]:
-    """The same, without the sources of which a file is gone: somebody has deleted it and made that a version with `dvc add`."""
+    """The same, without the sources of which a file is gone: somebody has deleted it and made that a version with `dvc add`.
+
+    A source of the corpus may have none because all its records were forgotten.
+    """
     recorded = recorded_origin(root)
-    entries = recorded.get("sources", {})
-    return recorded and recorded | {"sources": {name: entry for name, entry in entries.items() if stands(root / "data", name, entry)}}
+    entries, forgot = recorded.get("sources", {}), bool(recorded.get("forgotten"))
+    there = {
+        name: entry for name, entry in entries.items() if stands(root / "data", name, entry) or (forgot and entry["target"] == "corpus")
+    }
+    return recorded and recorded | {"sources": there}
 
 
 def origin_in_use(root: Path, work: Path, say: Say) -> dict[str, Any]:
-    """What the version in use was made from, checked out first where it is not; nothing if there is none, or it cannot be had.
+    """What the version in use was made from, checked out first where it is not; nothing if there is none, or nothing of it here.
 
     Raises:
         UserError: it does not say, so it cannot be made anew with more or less in it.
     """
-    if checked_out(root, work, say) is None:
-        return {}
-    if recorded := recorded_origin(root):
+    there, recorded = checked_out(root, work, say), recorded_origin(root)
+    if recorded or there is None:
         return recorded
     raise UserError(
         f"data: does not say what it was made from (no {ORIGIN}), so it cannot be made anew with this change; make the change in a copy "

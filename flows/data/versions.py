@@ -102,7 +102,7 @@ def can_go(root: Path, there: DataVersion) -> bool:
 
     with Repo(str(root)) as repo:
         cached = repo.cache.local.oid_to_path
-        if Path(cached(there.hash)).exists():
+        if there.num_files and Path(cached(there.hash)).exists():
             _into_cache(root, root / "data", there)
         return content.can_go(root / "data", cached)
 

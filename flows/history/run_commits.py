@@ -49,7 +49,7 @@ def require_place(root: Path) -> None:
     """Raise UserError where git fetches branches to where the run commits lie: it may prune there."""
     for setting in paths(git(root, "config", "--list", "-z")):
         key, _, value = setting.partition("\n")
-        if re.fullmatch(r"remote\..*\.fetch", key) and f":{REFS}" in value:
+        if re.fullmatch(r"remote\..*\.fetch", key) and re.match(rf"\+?refs/heads/.*:{REFS}", value):
             # not `git remote rename`, which takes the run commits along
             remedy = f"`git config --replace-all {key} '+refs/heads/*:refs/remotes/OTHER/*'` gives them another"
             raise UserError(f"git: {key} has branches put at the place of the run commits, {REFS}, where git may prune; {remedy}")

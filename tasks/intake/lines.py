@@ -133,5 +133,5 @@ def _wide_lines(file: Path, encoding: str) -> Iterator[Line | Refused]:
 
 
 def _not_in(encoding: str, error: UnicodeDecodeError) -> str:
-    other = "gb18030" if encoding == "utf-8-sig" else "utf-8"
+    other = "gb18030" if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig") else "utf-8"
     return f"not {encoding} at byte {error.start}; give its encoding, such as --option encoding={other}"

@@ -72,6 +72,7 @@ def test_files_of_each_format_give_the_same_rows(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "x"}\n[1]\n', r"a.jsonl: line 2: \[1\] is not a JSON object"),
         ("a.jsonl", b'{"text": "x"}\n{}\n', "a.jsonl: row 2: no text, there is nothing; "),
         ("a.csv", b"words\nx\n", "a.csv: row 1: no text, there is words; `--column text=NAME` says which one is meant$"),
+        ("a.jsonl", b'{"text": null}', "a.jsonl: row 1: text is missing; this application needs text$"),
         ("a.txt", b"\xff\xfe", "a.txt: not UTF-8 at byte 0"),
         ("a.parquet", b"PAR1", "a.parquet: not a readable Parquet file"),
         ("a.docx", b"", "a.docx: cannot read .docx; use one of .txt, .jsonl, .csv, .parquet"),

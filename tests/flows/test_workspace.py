@@ -38,6 +38,12 @@ def test_who_waits_for_a_lifecycle_is_told_whose_it_is(tmp_path: Path) -> None:
     assert "`stemma gc` (pid " in heard[0]
 
 
+def test_what_an_older_lifecycle_noted_of_itself_is_understood(tmp_path: Path) -> None:
+    with workspace.lifecycle_lock(tmp_path):
+        (tmp_path / ".stemma/locks/lifecycle.json").write_text('{"pid": 1, "since": "10:00:00"}')
+        assert workspace.at_work(tmp_path) == "`stemma run` (pid 1, since 10:00:00)"
+
+
 def test_a_folder_outside_git_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / ".dvc").mkdir()

@@ -1,6 +1,7 @@
 """`stemma ingest SRC --to TARGET`: a source, a data version and a commit, or nothing at all."""
 
 import gzip
+import hashlib
 import io
 import json
 import shutil
@@ -82,6 +83,21 @@ def test_where_data_is_missing_the_optional_sources_of_its_version_stay(root):
     (root / "notes.txt").write_text("A note.", encoding="utf-8")
     taken_in(root, "notes.txt", target="corpus")
     assert (root / "data" / "srl").exists()
+
+
+def test_where_a_file_of_data_is_lost_for_good_the_optional_sources_of_its_version_are_made_again(root):
+    (root / "reviews.jsonl").write_bytes(reviews(0, 60))
+    taken_in(root, "reviews.jsonl", target="sentiment", columns={"text": "review"})
+    text = (root / "sources.yaml").read_text(encoding="utf-8")
+    (root / "sources.yaml").write_text(text.replace("synthetic: true", "synthetic: true, optional: true"), encoding="utf-8")
+    lost = root / "data" / "sentiment" / "test.parquet"
+    md5 = hashlib.md5(lost.read_bytes()).hexdigest()
+    lost.unlink()
+    (root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).unlink()
+    (root / "notes.txt").write_text("A note.", encoding="utf-8")
+    taken_in(root, "notes.txt", target="corpus")
+    assert (root / "data" / "srl").exists()
+    assert len(texts(root)) == 60
 
 
 def test_data_of_the_users_own_making_is_not_replaced_by_the_default_sources(root):

@@ -123,6 +123,25 @@ def test_neither_a_re_ingest_nor_the_old_version_brings_it_back(root):
     assert data_versions.of_folder(root / "data") == version
 
 
+def test_a_source_of_which_all_is_forgotten_is_not_read_again(root):
+    Path("note.txt").write_text("All of it.", encoding="utf-8")
+    note = add(root, ["note.txt"], Wish(target="corpus"), say=quiet).source
+    forget(root, "All of it.")
+    Path("note.txt").unlink()
+    (root / ".stemma" / "downloads" / note.sha256).unlink()
+    assert not ingest(root, say=quiet).changed
+    forget(root, "Review 7 is what it is.")
+    assert data_versions.of_folder(root / "data") == data_versions.in_use(root)
+
+
+def test_a_plan_tells_of_records_in_the_version_in_use_whatever_lies_in_data(root):
+    old = (root / "data.dvc").read_bytes()
+    forget(root, "Review 7 is what it is.")
+    assert not forgetting.outstanding(root)
+    (root / "data.dvc").write_bytes(old)  # a `git checkout`, without one by DVC
+    assert forgetting.outstanding(root)
+
+
 def test_forgetting_more_keeps_what_was_forgotten(root):
     forget(root, "Review 7 is what it is.")
     forget(root, "Review 9 is what it is.")

@@ -134,6 +134,15 @@ def test_a_damaged_cache_object_is_noticed_and_the_data_made_again(root):
     assert quiet(root) == IngestReport(version, changed=False)
 
 
+def test_a_cache_that_knows_the_empty_folder_is_no_obstacle(root):
+    version = quiet(root).version
+    empty = root / ".dvc" / "cache" / "files" / "md5" / "d7" / "51713988987e9331980363e24189ce.dir"
+    empty.parent.mkdir(exist_ok=True)
+    empty.write_text("[]")
+    shutil.rmtree(root / "data")
+    assert quiet(root) == IngestReport(version, changed=False)
+
+
 def test_a_deleted_file_comes_back_from_the_cache(root):
     version = quiet(root).version
     (root / "data" / "sentiment" / "train.parquet").unlink()

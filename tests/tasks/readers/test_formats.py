@@ -66,6 +66,8 @@ def test_columns_that_cannot_be_read_are_told_with_the_encoding(tmp_path):
     file.write_bytes("内容,标签\n好,1\n".encode("gb18030"))
     with pytest.raises(UserError, match=r"^评论\.csv:1: not utf-8-sig at byte 0; give its encoding, such as --option encoding=gb18030$"):
         list(read("csv", [file], {"columns": {"text": "内容"}}))
+    with pytest.raises(UserError, match=r"not utf8 at byte 0; .* encoding=gb18030$"):
+        list(read("csv", [file], {"columns": {"text": "内容"}, "encoding": "utf8"}))
     with pytest.raises(UserError, match=r"such as --option encoding=utf-8$"):
         list(read("csv", [file], {"columns": {"text": "内容"}, "encoding": "ascii"}))
     assert list(read("csv", [file], {"columns": {"text": "内容"}, "encoding": "gb18030"})) == [{"text": "好"}]
