@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows import atomic, content, documents
+from flows.history import objects
 from model.errors import UserError
 
 
@@ -80,13 +81,17 @@ def checkout(root: Path, version: DataVersion, folder: Path) -> bool:
         listing = Path(cache.oid_to_path(version.hash))
         if not listing.exists():
             return False
-        for entry in json.loads(listing.read_text(encoding="utf-8")):
-            held, place = Path(cache.oid_to_path(entry["md5"])), folder / entry["relpath"]
+        files = objects.checked(listing.read_bytes(), version.hash)
+        if files is None:
+            listing.unlink()
+            return False
+        for name, md5 in files.items():
+            held, place = Path(cache.oid_to_path(md5)), folder / name
             if not held.exists():
                 return False
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(held, place)
-            if hashlib.md5(place.read_bytes()).hexdigest() != entry["md5"]:
+            if hashlib.md5(place.read_bytes()).hexdigest() != md5:
                 held.unlink()
                 return False
     _swap(root, folder)

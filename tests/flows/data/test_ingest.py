@@ -122,6 +122,18 @@ def test_data_that_is_missing_comes_back_from_the_cache(root):
     assert data_versions.of_folder(root / "data") == version
 
 
+def test_a_damaged_list_of_files_in_the_cache_is_noticed_too(root):
+    version = quiet(root).version
+    shutil.rmtree(root / "data")
+    with Repo(str(root)) as repo:
+        listing = Path(repo.cache.local.oid_to_path(version.hash))
+    listing.chmod(0o644)
+    listing.write_text("[{")
+    assert quiet(root).version == version
+    assert data_versions.of_folder(root / "data") == version
+    assert json.loads(listing.read_text())
+
+
 def test_a_damaged_cache_object_is_noticed_and_the_data_made_again(root):
     version = quiet(root).version
     shutil.rmtree(root / "data")
